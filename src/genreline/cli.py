@@ -1,0 +1,324 @@
+"""The command line. Thin: every command imports what it needs when it runs, so that `--help` answers at once.
+
+Results go to standard output, progress and errors to standard error. Exit codes: 0 all is well, 1 an item failed or a
+check found problems, 2 misuse or bad input, 130 Ctrl-C.
+"""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genreline.errors import GenrelineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.progress import Progress
+
+    from genreline.learn.training import Epoch
+
+
+class Commands(typer.core.TyperGroup):
+    """The commands, with bad input told in one line."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command; a GenrelineError ends it with its one line and code 2."""
+        try:
+            return super().__call__(*args, **kwargs)
+        except GenrelineError as error:
+            _complain(error)
+            sys.exit(2)
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="Hears music one second at a time: datasets, small networks, and the genre timeline of any song.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class Features(StrEnum):
+    """The representations of a second (spec, Data)."""
+
+    mfccs = "mfccs"
+    melgrams = "melgrams"
+
+
+class Network(StrEnum):
+    """The networks of steps 1.2 and 2.4."""
+
+    fnn = "fnn"
+    cnn = "cnn"
+
+
+class SetName(StrEnum):
+    """The sets of a dataset."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+
+
+Data = Annotated[Path, typer.Argument(metavar="DATA", help="A dataset folder in the course layout.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+@app.command()
+def check(data: Data, as_json: AsJson = False) -> None:
+    """Print what a dataset holds and all that is wrong with it; exit 1 if anything is."""
+    from genreline.data.check import check_dataset
+
+    report = check_dataset(data)
+    if as_json:
+        _print_json(report.to_dict())
+    else:
+        for kind, sets in report.sets.items():
+            typer.echo(f"{kind}  (sha256 {report.digests[kind][:16]})")
+            names = sorted({label for each in sets for label in each.counts})
+            columns = ["set", "shape", "type", "tracks", "min", "max", "silent", "duplicates", *names]
+            rows = [
+                [
+                    each.name,
+                    " x ".join(map(str, each.shape)),
+                    each.dtype,
+                    "-" if each.n_tracks is None else each.n_tracks,
+                ]
+                + [f"{each.minimum:.4g}", f"{each.maximum:.4g}", each.silent_rows, each.duplicate_rows]
+                + [each.counts.get(name, 0) for name in names]
+                for each in sets
+            ]
+            _print_table(columns, rows)
+        for warning in report.warnings:
+            typer.echo(f"look: {warning}")
+        for problem in report.problems:
+            typer.echo(f"wrong: {problem}")
+        typer.echo("nothing is wrong with it" if not report.problems else f"{len(report.problems)} problem(s)")
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    data: Data,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The model folder to write.")],
+    features: Annotated[Features | None, typer.Option(help="What the network hears; mfccs if not said.")] = None,
+    model: Annotated[Network | None, typer.Option(help="Its kind; fnn if not said. A cnn hears melgrams.")] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="A TOML file of settings.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting, as optimizer.lr=0.01; may be given again."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Train a network and keep the snapshot that validates best.
+
+    Settings come from the file, over them the options, over them --set. The defaults are the source's: SGD at 0.002,
+    cross-entropy, 30 epochs, batches of 16; --model cnn is the pooled and padded network of step 2.4.
+    """
+    from genreline.learn.config import load_config
+
+    options = [f"features={features}"] * bool(features) + [f"model.name={model}"] * bool(model)
+    settings = load_config(config, [*options, *(set_ or [])])
+
+    from genreline.data.layout import load_dataset
+    from genreline.learn.checkpoint import Model, save_model
+    from genreline.learn.training import fit
+
+    dataset = load_dataset(data, settings.features)
+    with _progress() as progress:
+        task = progress.add_task("training", total=settings.epochs)
+        run = fit(settings, dataset, device, lambda epoch: _show_epoch(progress, task, epoch))
+    trained = Model.from_run(run, dataset)
+    save_model(trained, out)
+    if as_json:
+        _print_json({"model": str(out), **trained.metrics, **trained.training})
+        return
+    if run.status != "completed":
+        what = "diverged: its loss is no number" if run.status == "diverged" else "was interrupted"
+        typer.echo(f"the run {what}, in epoch {len(run.history) + (run.status == 'interrupted')} of {settings.epochs}")
+    val = trained.metrics["val"]
+    typer.echo(
+        f"{out}: the snapshot of epoch {run.best_epoch}, validation macro F1 {val['f1_macro']:.3f}, accuracy "
+        f"{val['accuracy']:.3f}, loss {val['loss']:.3f}\nnext: genreline evaluate {out} {data}"
+    )
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder, or the name of one that ships.")],
+    data: Data,
+    split: Annotated[SetName, typer.Option(help="The set to judge on.")] = SetName.test,
+    as_json: AsJson = False,
+) -> None:
+    """Print loss, macro F1, accuracy, per-class figures and the confusion matrix on a set."""
+    from genreline.data.layout import load_split
+    from genreline.learn.checkpoint import load_model
+    from genreline.learn.evaluation import evaluate_model
+
+    loaded = load_model(model)
+    figures = evaluate_model(loaded, load_split(data, split.value, loaded.config.features), f"{data / split.value}")
+    if as_json:
+        _print_json(figures)
+        return
+    typer.echo(f"{model} on {data / split.value}: {figures['n']} seconds")
+    rows = [["by second", *(f"{figures[key]:.4f}" for key in ("loss", "f1_macro", "accuracy"))]]
+    if by_track := figures.get("by_track"):
+        rows.append(
+            [f"by track ({by_track['n']})", *(f"{by_track[key]:.4f}" for key in ("loss", "f1_macro", "accuracy"))]
+        )
+    _print_table(["", "loss", "macro F1", "accuracy"], rows)
+    _print_table(
+        ["class", "precision", "recall", "F1", "support"],
+        [
+            [name, f"{each['precision']:.3f}", f"{each['recall']:.3f}", f"{each['f1']:.3f}", each["support"]]
+            for name, each in figures["per_class"].items()
+        ],
+    )
+    matrix = [[name, *row] for name, row in zip(loaded.classes, figures["confusion_matrix"].tolist(), strict=True)]
+    _print_table(["truth \\ predicted", *loaded.classes], matrix)
+
+
+@app.command()
+def predict(
+    audio: Annotated[list[Path], typer.Argument(metavar="AUDIO...", help="Audio files of any common format.")],
+    model: Annotated[
+        str, typer.Option(metavar="MODEL", help="A model folder, or the name of one that ships.")
+    ] = "genres7-cnn",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the timelines go.")] = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Write the timeline of each file, STEM.csv and STEM.png, and print a summary; exit 1 if a file failed."""
+    from genreline.listen.picture import save_picture
+    from genreline.listen.recognizer import Recognizer
+
+    recognizer = Recognizer.load(model)
+    songs: list[dict[str, Any]] = []
+    with _progress() as progress:
+        for path, stem in progress.track(list(zip(audio, _stems(audio), strict=True)), description="listening"):
+            try:
+                timeline = recognizer(path)
+                timeline.save(out / f"{stem}.csv")
+                save_picture(timeline, out / f"{stem}.png")
+            except GenrelineError as error:
+                _complain(error)
+                songs.append({"file": str(path), "error": str(error)})
+                continue
+            songs.append(
+                {
+                    "file": str(path),
+                    "csv": str(out / f"{stem}.csv"),
+                    "png": str(out / f"{stem}.png"),
+                    "duration_s": timeline.duration_s,
+                    "dominant": timeline.dominant,
+                    "overall": timeline.overall,
+                    "n_runs": len(timeline.runs()),
+                }
+            )
+    if as_json:
+        _print_json(songs)
+    else:
+        done = [song for song in songs if "error" not in song]
+        rows = [
+            [
+                song["file"],
+                f"{song['duration_s']:.1f}",
+                song["dominant"],
+                f"{song['overall'][song['dominant']]:.0%}",
+                song["n_runs"],
+                song["csv"],
+            ]
+            for song in done
+        ]
+        _print_table(["file", "seconds", "genre", "mean probability", "runs", "timeline"], rows)
+        if len(done) < len(songs):
+            typer.echo(f"{len(songs) - len(done)} of {len(songs)} files failed, see above")
+    if any("error" in song for song in songs):
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where everything goes.")] = Path("genreline-demo"),
+    as_json: AsJson = False,
+) -> None:
+    """Compose music in four genres, train a network on it, and draw the timeline of a medley. All synthetic."""
+    from genreline.demo import run_demo
+
+    with _progress() as progress:
+        result = run_demo(out, progress)
+    if as_json:
+        _print_json(result)
+        return
+    medley = result["medley"]
+    figures = {
+        "unseen tracks, by second": result["test"],
+        "unseen tracks, by track": result["test"]["by_track"],
+        "medley, by second": medley,
+    }
+    rows = [[name, f"{each['f1_macro']:.3f}", f"{each['accuracy']:.3f}", each["n"]] for name, each in figures.items()]
+    _print_table(["", "macro F1", "accuracy", "n"], rows)
+    typer.echo(f"synthetic music, so these figures say nothing of real songs; took {result['seconds']:.0f} s")
+    typer.echo(f"listen to {medley['audio']} and look at {medley['png']}")
+
+
+def _stems(paths: "Iterable[Path]") -> list[str]:
+    """A name for each file's timeline: its stem, numbered where an earlier file has the same one."""
+    stems: list[str] = []
+    for path in paths:
+        stem, number = path.stem or "audio", 2
+        while stem.lower() in (other.lower() for other in stems):
+            stem, number = f"{path.stem}-{number}", number + 1
+        stems.append(stem)
+    return stems
+
+
+def _progress() -> "Progress":
+    """A progress display with the time left, on standard error; lines that are printed meanwhile go above it."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    left = TimeRemainingColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), "left", left)
+    return Progress(*columns, console=Console(stderr=True))
+
+
+def _show_epoch(progress: "Progress", task: Any, epoch: "Epoch") -> None:
+    losses = f"train loss {epoch.train_loss:.3f}  val loss {epoch.val_loss:.3f}  val F1 {epoch.val_f1_macro:.3f}"
+    progress.update(task, completed=epoch.epoch, description=losses)
+
+
+def _print_table(columns: list[str], rows: "Iterable[Iterable[object]]") -> None:
+    """A plain table, its numbers to the right; as wide as it needs to be, so that no name is cut in a pipe."""
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in [columns, *texts]) for i in range(len(columns))]
+    for row in [columns, *texts]:
+        cells = (
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        typer.echo("  ".join(cells).rstrip())
+    typer.echo()
+
+
+def _print_json(value: Any) -> None:
+    from genreline.files import json_text
+
+    typer.echo(json_text(value), nl=False)
+
+
+def _complain(error: GenrelineError) -> None:
+    typer.echo(f"genreline: {' '.join(str(error).split())}", err=True)

@@ -1,0 +1,119 @@
+"""What a dataset on disk holds, and all that is wrong with it (`genreline check`)."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genreline.audio.features import FEATURE_SHAPES
+from genreline.data.layout import SETS, Split, digest, indices, load_split
+from genreline.errors import DataError
+
+
+@dataclass
+class SetReport:
+    """One set of one representation: sizes, values, and rows that deserve a look."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    counts: dict[str, int]
+    n_tracks: int | None
+    minimum: float
+    maximum: float
+    silent_rows: int
+    duplicate_rows: int
+
+
+@dataclass
+class Report:
+    """What `check_dataset` found. `problems` make a dataset unusable; `warnings` deserve a look."""
+
+    root: str
+    digests: dict[str, str] = field(default_factory=dict)
+    sets: dict[str, list[SetReport]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain lists and dicts, for JSON."""
+        return asdict(self)
+
+
+def check_dataset(root: str | Path) -> Report:
+    """Look at every set of every representation below `root`; never raises for what is wrong with the data."""
+    root = Path(root)
+    report = Report(str(root))
+    kinds = [kind for kind in FEATURE_SHAPES if any((root / name / kind).is_dir() for name in SETS)]
+    if not kinds:
+        report.problems.append(f"{root}: holds no {'/'.join(SETS)} folders with {' or '.join(FEATURE_SHAPES)}")
+    labels = {}
+    for kind in kinds:
+        splits: dict[str, Split] = {}
+        for name in SETS:
+            try:
+                splits[name] = load_split(root, name, kind)
+            except DataError as error:
+                report.problems.append(str(error))
+        report.digests[kind] = digest(root, kind)
+        report.sets[kind] = [_describe(name, kind, split) for name, split in splits.items()]
+        _compare_sets(root, splits, report)
+        labels[kind] = {name: split.labels for name, split in splits.items()}
+    report.problems = list(dict.fromkeys(report.problems))  # a missing set is missing for both representations
+    for name in SETS:
+        both = [labels[kind][name] for kind in kinds if name in labels[kind]]
+        if len(both) == 2 and not np.array_equal(both[0], both[1]):
+            report.problems.append(f"{root / name}: the two representations disagree on labels; prepare them again")
+    return report
+
+
+def _describe(name: str, kind: str, split: Split) -> SetReport:
+    rows = split.X.reshape(len(split), -1)
+    # Silence: every MFCC of a second the same in all frames, or a melgram without any structure (spec, Data).
+    flat = rows[:, 13:] if kind == "mfccs" else rows - rows[:, :1]
+    return SetReport(
+        name=name,
+        shape=split.X.shape,
+        dtype=str(split.X.dtype),
+        counts=dict(sorted(Counter(map(str, split.labels)).items())),
+        n_tracks=None if split.tracks is None else len(np.unique(split.tracks["track"])),
+        minimum=float(rows.min()),
+        maximum=float(rows.max()),
+        silent_rows=int((np.abs(flat) < 1e-6).all(axis=1).sum()),
+        duplicate_rows=len(rows) - len({row.tobytes() for row in rows}),
+    )
+
+
+def _compare_sets(root: Path, splits: Mapping[str, Split], report: Report) -> None:
+    """Whether the sets belong together: labels that train knows, no row and no track in two of them."""
+    if "train" in splits:
+        classes = tuple(map(str, np.unique(splits["train"].labels)))
+        for name, split in splits.items():
+            try:
+                indices(split.labels, classes, str(root / name))
+            except DataError as error:
+                report.problems.append(str(error))
+            missing = sorted(set(classes) - set(map(str, np.unique(split.labels))))
+            if missing:
+                report.warnings.append(f"{root / name}: has no sample of {', '.join(missing)}")
+    pairs = [(a, b) for a in splits for b in splits if SETS.index(a) < SETS.index(b)]
+    for first, second in pairs:
+        shared_rows = len(_rows(splits[first]) & _rows(splits[second]))
+        if shared_rows:
+            report.warnings.append(f"{root}: {first} and {second} share {shared_rows} distinct equal rows")
+        for column in ("track", "artist"):
+            shared = len(_values(splits[first], column) & _values(splits[second], column))
+            if shared:
+                line = f"{root}: {first} and {second} share {shared} values of `{column}`, so figures on one flatter"
+                report.warnings.append(line)
+
+
+def _rows(split: Split) -> set[bytes]:
+    return {row.tobytes() for row in split.X}
+
+
+def _values(split: Split, column: str) -> set[str]:
+    return set() if split.tracks is None else set(map(str, split.tracks.get(column, []))) - {""}

@@ -1,0 +1,167 @@
+"""The course layout on disk <-> arrays, classes and tracks.
+
+    <root>/{train,val,test}/{mfccs,melgrams}/{X.npy,labels.npy}     (spec, Data)
+    <root>/{train,val,test}/tracks.csv                              (optional: one row a sample)
+
+Class names and their number come from the training set's labels. Nothing is ever unpickled.
+"""
+
+import csv
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genreline.audio.features import FEATURE_SHAPES
+from genreline.errors import DataError
+from genreline.files import digest_file, replacing, write_text
+
+SETS = ("train", "val", "test")
+
+Labels = NDArray[np.str_]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One set of a dataset, checked: the rows of everything here belong together.
+
+    Attributes:
+        X: (N, 26) MFCC vectors or (N, 21, 128) melgrams; float16, float32 or float64; finite; N > 0.
+        labels: (N,) class names.
+        tracks: columns of tracks.csv (`track` and whatever else it has), each (N,) strings; None without the file.
+    """
+
+    X: NDArray[Any]
+    labels: Labels
+    tracks: Mapping[str, Labels] | None = None
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """The sets of one representation; `classes` are the training set's labels, sorted.
+
+    `digest` is a SHA-256 over the digests of the files that were read: it names the data in results and models.
+    """
+
+    features: str
+    classes: tuple[str, ...]
+    splits: Mapping[str, Split]
+    digest: str = field(default="")
+
+    @property
+    def train(self) -> Split:
+        return self.splits["train"]
+
+    @property
+    def val(self) -> Split:
+        return self.splits["val"]
+
+    @property
+    def test(self) -> Split:
+        return self.splits["test"]
+
+
+def load_dataset(root: str | Path, features: str) -> Dataset:
+    """Read and check the train, val and test sets of one representation ("mfccs" or "melgrams").
+
+    Raises:
+        DataError: a missing file or set, lengths that differ, a wrong shape, NaN or infinity, labels that the training
+            set does not know, object arrays (they could run code), an empty set, a tracks.csv that does not fit.
+    """
+    splits = {name: load_split(root, name, features) for name in SETS}
+    classes = tuple(str(label) for label in np.unique(splits["train"].labels))
+    for name, split in splits.items():
+        indices(split.labels, classes, f"{Path(root) / name}")
+    return Dataset(features, classes, splits, digest(root, features))
+
+
+def load_split(root: str | Path, name: str, features: str) -> Split:
+    """Read and check one set; raises DataError as `load_dataset` does, but for labels that train does not know."""
+    if features not in FEATURE_SHAPES:
+        raise DataError(f"features: {features!r} is not one of {', '.join(FEATURE_SHAPES)}")
+    root = Path(root)
+    folder = root / name / features
+    for path in (root, root / name, folder):
+        if not path.is_dir():
+            raise DataError(f"{path}: there is no such folder; a dataset has {', '.join(SETS)} with {features} in each")
+    X, labels = _load_array(folder / "X.npy"), _load_array(folder / "labels.npy")
+    shape = FEATURE_SHAPES[features]
+    if X.dtype not in (np.float16, np.float32, np.float64) or X.shape[1:] != shape:
+        wanted = f"float16, float32 or float64 (N, {', '.join(map(str, shape))})"
+        raise DataError(f"{folder / 'X.npy'}: is {X.dtype} {X.shape}; {features} are {wanted}")
+    if labels.dtype.kind != "U" or labels.ndim != 1:
+        raise DataError(f"{folder / 'labels.npy'}: is {labels.dtype} {labels.shape}; labels are strings (N,)")
+    if len(X) != len(labels):
+        raise DataError(f"{folder}: X.npy has {len(X)} rows and labels.npy {len(labels)}; they must be the same")
+    if len(X) == 0:
+        raise DataError(f"{folder}: the set is empty; prepare the dataset again")
+    if not np.isfinite(X).all():
+        bad = int(np.argmin(np.isfinite(X).reshape(len(X), -1).all(axis=1)))
+        raise DataError(f"{folder / 'X.npy'}: has NaN or infinity, first in row {bad}; compute the features again")
+    return Split(X, labels, _load_tracks(root / name / "tracks.csv", len(X)))
+
+
+def indices(labels: Labels, classes: Sequence[str], where: str) -> NDArray[np.int64]:
+    """Labels as class numbers 0..n-1 (spec 1.1): (N,) int64. DataError for labels that are not among the classes."""
+    unknown = sorted(set(np.unique(labels)) - set(classes))
+    if unknown:
+        raise DataError(f"{where}: has labels that train does not know: {', '.join(unknown)}; it knows {list(classes)}")
+    order = np.argsort(classes)
+    return order[np.searchsorted(np.asarray(classes)[order], labels)].astype(np.int64)
+
+
+def write_split(root: str | Path, name: str, features: str, split: Split) -> None:
+    """Write one set of one representation, and its tracks.csv if it has tracks; each file atomically."""
+    folder = Path(root) / name / features
+    for file, array in (("X.npy", split.X), ("labels.npy", split.labels)):
+        with replacing(folder / file) as temporary:
+            np.save(temporary, array, allow_pickle=False)
+    if split.tracks is not None:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(split.tracks)
+        writer.writerows(zip(*split.tracks.values(), strict=True))
+        write_text(Path(root) / name / "tracks.csv", text.getvalue())
+
+
+def digest(root: str | Path, features: str) -> str:
+    """SHA-256 over the names and contents of X.npy and labels.npy of every set that is there."""
+    total = hashlib.sha256()
+    for path in sorted(Path(root).glob(f"*/{features}/*.npy")):
+        total.update(f"{path.relative_to(root).as_posix()} {digest_file(path)}\n".encode())
+    return total.hexdigest()
+
+
+def _load_array(path: Path) -> NDArray[Any]:
+    try:
+        return np.asarray(np.load(path, allow_pickle=False))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: the file is missing") from error
+    except (OSError, ValueError, EOFError) as error:
+        reason = "holds Python objects, which are never loaded" if "allow_pickle" in str(error) else f"{error}"
+        raise DataError(f"{path}: is not an array that can be read ({reason}); write it again") from error
+
+
+def _load_tracks(path: Path, n: int) -> Mapping[str, Labels] | None:
+    if not path.exists():
+        return None
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file, strict=True)
+    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
+        raise DataError(f"{path}: is not a CSV file with a header ({error})") from error
+    if "track" not in header or len(set(header)) != len(header):
+        raise DataError(f"{path}: its header is {','.join(header)!r}; it needs a column `track`, and no name twice")
+    if len(rows) != n:
+        raise DataError(f"{path}: has {len(rows)} rows and the set {n} samples; they must be the same")
+    if bad := next((i for i, row in enumerate(rows, start=2) if len(row) != len(header)), None):
+        raise DataError(f"{path}: line {bad} has {len(rows[bad - 2])} fields and the header {len(header)}")
+    return {name: np.array(column) for name, column in zip(header, zip(*rows, strict=True), strict=True)}

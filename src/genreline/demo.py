@@ -1,0 +1,122 @@
+"""The embedded default: both journeys on music that genreline composes itself, from nothing to a timeline.
+
+Every stage is kept in the output folder and skipped when it is there already, so that an interrupted demo goes on
+where it stopped. Nothing here is particular to the demo's music: the same steps do for any folders of audio.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from genreline.audio.decode import RATE_HZ
+from genreline.data.layout import indices, load_dataset
+from genreline.data.music import GENRES, compose, medley
+from genreline.data.prepare import prepare
+from genreline.files import digest_file, json_text, replacing, write_text
+from genreline.learn.checkpoint import DESCRIPTION, Model, load_model, save_model
+from genreline.learn.config import parse_config
+from genreline.learn.evaluation import evaluate_model
+from genreline.learn.metrics import score
+from genreline.learn.training import fit
+from genreline.listen.picture import save_picture
+from genreline.listen.recognizer import Recognizer
+from genreline.parallel import map_unordered
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+TRACKS_PER_GENRE = 30
+TRACK_S = 12
+CONFIG = parse_config(
+    {
+        "features": "melgrams",
+        "model": {"name": "cnn", "activation": "ReLU", "batch_norm": True, "dropout": 0.3},
+        "standardise": True,
+        "optimizer": {"name": "AdamW", "lr": 0.001},
+        "epochs": 8,
+    }
+)
+
+
+def run_demo(out: Path, progress: "Progress") -> dict[str, Any]:
+    """Compose, prepare, train, evaluate on unseen tracks, and draw the timeline of a medley with known changes.
+
+    Writes music/GENRE/*.wav, dataset/, model/, medley.wav, medley.csv and medley.png to `out`.
+
+    Returns:
+        test (as `genreline evaluate --json`), medley (f1_macro, accuracy, n, audio, csv, png), seconds.
+    """
+    start = time.perf_counter()
+    tracks = [
+        (genre, number, out / "music" / genre / f"{genre}-{number:02}.wav")
+        for genre in GENRES
+        for number in range(TRACKS_PER_GENRE)
+    ]
+    missing = [track for track in tracks if not track[2].exists()]
+    task = progress.add_task("composing", total=len(missing))
+    for _ in map_unordered(_write_track, missing, jobs=2):
+        progress.advance(task)
+    data = out / "dataset"
+    music_digest = [digest_file(path) for _, _, path in tracks]
+    done = out / "dataset" / "music.json"  # written last: which music the dataset is of
+    if not done.exists() or json.loads(done.read_text()) != music_digest:
+        task = progress.add_task("computing features", total=len(tracks))
+        prepare(out / "music", data, on_track=lambda: progress.advance(task))
+        write_text(done, json_text(music_digest))
+    dataset = load_dataset(data, CONFIG.features)
+    model = _finished_model(out / "model", dataset.digest)
+    if model is None:
+        task = progress.add_task("training", total=CONFIG.epochs)
+        run = fit(CONFIG, dataset, on_epoch=lambda epoch: progress.update(task, completed=epoch.epoch))
+        save_model(Model.from_run(run, dataset), out / "model")
+        model = load_model(out / "model")
+    return {
+        "test": evaluate_model(model, dataset.test),
+        "medley": _medley(model, out),
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def _write_track(track: tuple[str, int, Path]) -> None:
+    genre, number, path = track
+    _write_wav(path, compose(genre, seed=number, duration_s=TRACK_S))
+
+
+def _write_wav(path: Path, waveform: NDArray[np.float32]) -> None:
+    with replacing(path) as temporary:
+        soundfile.write(temporary, waveform, RATE_HZ, subtype="PCM_16")
+
+
+def _finished_model(folder: Path, data_digest: str) -> Model | None:
+    """The model of an earlier demo, if it is complete and of the same configuration and data."""
+    if not (folder / DESCRIPTION).exists():
+        return None
+    model = load_model(folder)
+    same = model.config == CONFIG and model.data_digest == data_digest and model.training["status"] == "completed"
+    return model if same else None
+
+
+def _medley(model: Model, out: Path) -> dict[str, Any]:
+    """The timeline of a medley, and how many of its seconds it names rightly."""
+    waveform, parts = medley(seed=0)
+    files = {"audio": out / "medley.wav", "csv": out / "medley.csv", "png": out / "medley.png"}
+    _write_wav(files["audio"], waveform)
+    timeline = Recognizer(model)(files["audio"])
+    timeline.save(files["csv"])
+    save_picture(timeline, files["png"])
+    truth = np.array([genre for start_s, end_s, genre in parts for _ in range(round(end_s - start_s))])
+    labels = np.array(timeline.labels)
+    scores = score(
+        indices(truth, model.classes, "medley"), indices(labels, model.classes, "medley"), len(model.classes)
+    )
+    return {
+        "f1_macro": scores.f1_macro,
+        "accuracy": scores.accuracy,
+        "n": len(labels),
+        **{name: str(path) for name, path in files.items()},
+    }

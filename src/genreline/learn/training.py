@@ -1,0 +1,254 @@
+"""Training and evaluation: the functions of spec 1.3 and 1.4, and `fit`, a whole run from its configuration.
+
+Read it top to bottom: one epoch, `train`, `evaluate`, then `fit`, which is a loop over the same epoch with the
+validation set's verdict after each (spec 1.7).
+"""
+
+import contextlib
+import copy
+import math
+import os
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer, lr_scheduler
+
+from genreline.data.layout import Dataset
+from genreline.data.loaders import Loader, make_loaders, split_tensor
+from genreline.errors import ConfigError
+from genreline.learn.config import Config
+from genreline.learn.metrics import Scores, score
+from genreline.learn.models import Standardise, build_network
+
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+Batches = Iterable[tuple[Tensor, ...]] | Loader
+
+
+def train(
+    epochs: int,
+    optimizer: Optimizer,
+    loader: Batches,
+    loss_function: LossFunction,
+    network: nn.Module,
+    on_epoch: Callable[[int, float], None] = lambda epoch, loss: print(f"epoch {epoch}: loss {loss:.4f}"),
+) -> nn.Module:
+    """Train a network for a number of epochs and return it as the last one leaves it (spec 1.3).
+
+    Args:
+        loader: gives (inputs, class numbers) batches, on the network's device.
+        on_epoch: gets the epoch's number, from 1, and the mean loss over its samples; it prints them by default.
+    """
+    for epoch in range(1, epochs + 1):
+        on_epoch(epoch, train_epoch(optimizer, loader, loss_function, network))
+    return network
+
+
+def train_epoch(
+    optimizer: Optimizer,
+    loader: Batches,
+    loss_function: LossFunction,
+    network: nn.Module,
+    after_batch: Callable[[], object] = lambda: None,
+) -> float:
+    """Pass every batch through the network once and update the weights after each; returns the mean loss by sample."""
+    network.train()
+    total: Tensor | float = 0.0
+    n = 0
+    for inputs, targets in loader:
+        optimizer.zero_grad()
+        loss = loss_function(network(inputs), targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        after_batch()
+        total = total + loss.detach() * len(targets)  # stays on the device: .item() would wait for a GPU every batch
+        n += len(targets)
+    return float(total) / n
+
+
+def evaluate(loader: Batches, network: nn.Module, loss_function: LossFunction) -> Scores:
+    """Loss, macro F1, accuracy and confusion matrix on a loader, without touching the weights (spec 1.4)."""
+    logits, targets = predict(loader, network)
+    loss = float(loss_function(logits, targets))
+    predictions = logits.argmax(dim=1)
+    return score(targets.cpu().numpy(), predictions.cpu().numpy(), logits.shape[1], loss)
+
+
+@torch.no_grad()
+def predict(loader: Batches, network: nn.Module) -> tuple[Tensor, Tensor]:
+    """The logits (N, n_classes) and targets (N,) of all batches, the network in evaluation mode meanwhile."""
+    was_training = network.training
+    network.eval()
+    pairs = [(network(inputs), targets) for inputs, targets in loader]
+    network.train(was_training)
+    return torch.cat([logits for logits, _ in pairs]), torch.cat([targets for _, targets in pairs])
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of a run's history. `lr` is the rate that the epoch began with; `seconds` includes the validation."""
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_f1_macro: float
+    val_accuracy: float
+    lr: float
+    seconds: float
+
+
+@dataclass
+class Run:
+    """What `fit` returns.
+
+    Attributes:
+        network: the snapshot with the best validation macro F1, on the CPU, in evaluation mode (spec 1.7).
+        last_network: the network as the last epoch left it (spec 1.5), likewise.
+        best_epoch: the number of the snapshot's epoch, the first of equals; 0 if none was finite.
+        history: an Epoch for each epoch that was completed.
+        status: "diverged" if a training loss was NaN or infinite (the run ends there), "interrupted" by Ctrl-C.
+    """
+
+    config: Config
+    network: nn.Module
+    last_network: nn.Module
+    history: list[Epoch] = field(default_factory=list)
+    best_epoch: int = 0
+    status: Literal["completed", "diverged", "interrupted"] = "completed"
+
+
+def fit(
+    config: Config,
+    dataset: Dataset,
+    device: str = "cpu",
+    on_epoch: Callable[[Epoch], object] = lambda epoch: None,
+) -> Run:
+    """Train the configuration's network on a dataset, and keep the snapshot that validates best (spec 1.5 to 1.7).
+
+    The same configuration, data and device give the same losses to the last bit (spec 3.1), and the test set is never
+    looked at. Ctrl-C ends the run after the last complete epoch, with what there is; before the first, it is raised.
+
+    Raises:
+        ConfigError: an unknown device, optimizer, scheduler or activation, or arguments that they do not take.
+    """
+    check_device(device)
+    seed_everything(config.seed)
+    loaders = make_loaders(dataset, config.batch_size, config.seed, device)
+    network = _new_network(config, dataset).to(device)
+    optimizer = _build_optimizer(config, network)
+    after_batch, after_epoch = _build_schedule(config, optimizer, len(loaders.train))
+    loss_function = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
+    run = Run(config, network, network)
+    best_f1, best_weights = -1.0, network.state_dict()
+    with _threads_for(config):
+        try:
+            for number in range(1, config.epochs + 1):
+                start, lr = time.perf_counter(), float(optimizer.param_groups[0]["lr"])
+                train_loss = train_epoch(optimizer, loaders.train, loss_function, network, after_batch)
+                val = evaluate(loaders.val, network, nn.CrossEntropyLoss())
+                seconds = time.perf_counter() - start
+                epoch = Epoch(number, train_loss, val.loss, val.f1_macro, val.accuracy, lr, seconds)
+                run.history.append(epoch)
+                on_epoch(epoch)
+                if not math.isfinite(train_loss):
+                    run.status = "diverged"
+                    break
+                if val.f1_macro > best_f1:
+                    # A copy: state_dict() refers to the living weights, which the next epoch changes.
+                    best_f1, best_weights = val.f1_macro, copy.deepcopy(network.state_dict())
+                    run.best_epoch = number
+                after_epoch(val.loss)
+        except KeyboardInterrupt:
+            if not run.history:
+                raise
+            run.status = "interrupted"
+    run.last_network = network.cpu().eval()
+    run.network = copy.deepcopy(run.last_network)
+    run.network.load_state_dict(best_weights)
+    return run
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every random generator involved: Python's, NumPy's, torch's on all devices (spec 3.1)."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  a user's own transforms may use the global generator
+    torch.manual_seed(seed)
+
+
+def check_device(device: str) -> None:
+    """ConfigError where torch does not have the device; on CUDA also switch to the deterministic algorithms."""
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {device!r}: torch cannot use it here; choose cpu ({_first_line(error)})") from error
+    if device.startswith("cuda"):
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked for by use_deterministic_algorithms
+        torch.use_deterministic_algorithms(True)
+
+
+def _new_network(config: Config, dataset: Dataset) -> nn.Module:
+    network = build_network(config, dataset.train.X.shape[1:], len(dataset.classes))
+    for module in network.modules():
+        if isinstance(module, Standardise):
+            module.fit(split_tensor(dataset.train))
+    return network
+
+
+def _build_optimizer(config: Config, network: nn.Module) -> Optimizer:
+    settings = config.optimizer.model_dump()
+    name = settings.pop("name")
+    kind = getattr(torch.optim, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, Optimizer) and kind is not Optimizer):
+        raise ConfigError(f"optimizer.name: torch.optim has no {name!r}; SGD, Adam and AdamW are some it has")
+    try:
+        made: Optimizer = kind(network.parameters(), **settings)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"optimizer: {name} refuses {settings} ({_first_line(error)})") from error
+    return made
+
+
+def _build_schedule(
+    config: Config, optimizer: Optimizer, n_batches: int
+) -> tuple[Callable[[], object], Callable[[float], object]]:
+    """What to call after each batch, and after each epoch with its validation loss.
+
+    OneCycleLR and CyclicLR are made for steps by batch, the others for steps by epoch (torch's documentation).
+    """
+    if config.scheduler is None:
+        return lambda: None, lambda val_loss: None
+    settings = config.scheduler.model_dump()
+    name = settings.pop("name")
+    kind = getattr(lr_scheduler, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, lr_scheduler.LRScheduler)):
+        raise ConfigError(f"scheduler.name: torch has no scheduler {name!r}; StepLR and OneCycleLR are some it has")
+    if name == "OneCycleLR":
+        settings = {"max_lr": config.optimizer.lr, "total_steps": config.epochs * n_batches, **settings}
+    elif name == "CosineAnnealingLR":
+        settings = {"T_max": config.epochs, **settings}
+    try:
+        made: Any = kind(optimizer, **settings)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"scheduler: {name} refuses {settings} ({_first_line(error)})") from error
+    if name in {"OneCycleLR", "CyclicLR"}:
+        return made.step, lambda val_loss: None
+    return lambda: None, made.step if name == "ReduceLROnPlateau" else lambda val_loss: made.step()
+
+
+@contextlib.contextmanager
+def _threads_for(config: Config) -> Iterator[None]:
+    """One thread for the small network: sharing its microseconds of work with a second one costs more than it saves."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if config.model.name == "fnn" else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,258 @@
+"""The genre timeline of a song: one row of class probabilities for each second, and the formats it is kept in.
+
+Everything that is said about a song (labels, runs, the dominant genre) is computed from the probabilities here, so that
+files, pictures and pages cannot disagree. A format is one method, `to_<format>`, that returns text.
+"""
+
+import csv
+import io
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genreline.errors import ConfigError, DataError
+from genreline.files import write_text
+
+_FIXED_COLUMNS = ["start_s", "end_s", "label", "confidence"]
+
+
+class Run(NamedTuple):
+    """A stretch of consecutive seconds with one label; its confidence is the label's mean probability over time."""
+
+    start_s: float
+    end_s: float
+    label: str
+    confidence: float
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """What a song sounds like, second by second. Row i is the second that starts at i seconds.
+
+    The arguments are checked and copied, and the array is read-only: a timeline does not change once it is made.
+
+    Args:
+        classes: C different class names, in the order of the columns.
+        probabilities: (N, C), kept as float32. Rows sum to 1, give or take 0.01 and what four decimals round away
+            (5e-5 a class), so that a CSV file's rows are valid as they are; nothing is normalised.
+        duration_s: seconds, N-1 < duration_s <= N; the last row speaks for what is left.
+        title: the song's.
+        model: what heard it.
+
+    Raises:
+        DataError: the arguments do not belong together, or are not probabilities.
+    """
+
+    classes: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+    duration_s: float
+    title: str = ""
+    model: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.classes, str):
+            raise DataError(f"classes: {self.classes!r} is one text; give a sequence of names")
+        try:
+            with np.errstate(over="ignore"):  # too large for float32 is infinite, which is refused below
+                probabilities = np.array(self.probabilities, dtype=np.float32)
+            duration_s = float(self.duration_s)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise DataError(f"timeline: probabilities or duration are not numbers ({error})") from error
+        classes = tuple(_writable(name) for name in self.classes)
+        if not classes or len(set(classes)) < len(classes):
+            raise DataError(f"classes: {list(classes)} must be at least one name, and all different")
+        if probabilities.ndim != 2 or probabilities.shape[1] != len(classes) or not len(probabilities):
+            raise DataError(f"probabilities: shape {probabilities.shape}, expected (seconds, {len(classes)} classes)")
+        if bad := _bad_row(probabilities):
+            raise DataError(f"probabilities of second {bad[0]}: {bad[1]}")
+        if not len(probabilities) - 1 < duration_s <= len(probabilities):
+            raise DataError(f"duration_s: {duration_s} does not fit {len(probabilities)} rows of one second")
+        probabilities.flags.writeable = False
+        # vars(), because a frozen dataclass takes no assignments.
+        vars(self).update(classes=classes, probabilities=probabilities, duration_s=duration_s)
+        vars(self).update(title=_writable(self.title), model=_writable(self.model))
+
+    @property
+    def start_s(self) -> NDArray[np.float64]:
+        """(N,) when each row starts, in seconds: 0, 1, 2, ..."""
+        return np.arange(len(self.probabilities), dtype=np.float64)
+
+    @property
+    def end_s(self) -> NDArray[np.float64]:
+        """(N,) when each row ends, in seconds: 1, 2, 3, ..., and at last `duration_s`."""
+        return np.append(self.start_s[1:], self.duration_s)
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The most probable class of each second, N names (the first of equals)."""
+        return tuple(self.classes[winner] for winner in self.probabilities.argmax(axis=1))
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """(N,) the probability of each second's label."""
+        highest: NDArray[np.float32] = self.probabilities.max(axis=1)
+        return highest
+
+    @property
+    def overall(self) -> dict[str, float]:
+        """Each class's mean probability over time, in class order (a last half second counts for half)."""
+        # Rounded, so that a tie stays a tie whatever the order in which a machine adds.
+        means = np.round(np.average(self.probabilities, axis=0, weights=self.end_s - self.start_s), 9)
+        return dict(zip(self.classes, means.tolist(), strict=True))
+
+    @property
+    def dominant(self) -> str:
+        """The genre of the whole song: the class with the highest `overall` probability, the first of equals.
+
+        Not a majority vote over `labels`, because a vote counts a second won by .51 as much as one won by .99. The
+        mean keeps what the model was sure of, and a near tie in a few seconds cannot turn it.
+        """
+        overall = self.overall
+        return max(self.classes, key=overall.__getitem__)
+
+    def runs(self) -> list[Run]:
+        """Equal consecutive labels as one stretch each: they cover the song without gap or overlap."""
+        winners = self.probabilities.argmax(axis=1)
+        firsts = np.flatnonzero(np.diff(winners, prepend=-1))
+        lengths_s = self.end_s - self.start_s
+        confidence = np.add.reduceat(lengths_s * self.confidence, firsts) / np.add.reduceat(lengths_s, firsts)
+        ends_s = np.append(firsts[1:], self.duration_s)
+        rows = zip(firsts, ends_s, winners[firsts], confidence, strict=True)
+        return [Run(float(start), float(end), self.classes[winner], float(mean)) for start, end, winner, mean in rows]
+
+    def to_csv(self) -> str:
+        """A table with a row a second: start_s, end_s, label, confidence, then a column a class (four decimals)."""
+        text = io.StringIO()
+        # Python 3.11's writer forgets to quote a lone carriage return, so with one in a name everything is quoted.
+        returns = "\r" in "".join(self.classes)
+        writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL)
+        writer.writerow([*_FIXED_COLUMNS, *self.classes])
+        seconds = zip(self.end_s, self.labels, self.confidence, self.probabilities, strict=True)
+        for i, (end_s, label, confidence, row) in enumerate(seconds):
+            end = max(round(float(end_s), 3), i + 0.001)  # a last second of 0.1 ms must not round to nothing
+            writer.writerow([i, f"{end:.3f}".rstrip("0").rstrip("."), label, *(f"{p:.4f}" for p in (confidence, *row))])
+        return text.getvalue()
+
+    def to_json(self) -> str:
+        """One strict JSON object with everything, lossless: see `from_json`."""
+        # Through text, because .1 as float32 is 0.10000000149011612 as float64: the shortest digits say the same.
+        rows: list[list[float]] = self.probabilities.astype(str).astype(np.float64).tolist()
+        seconds = [
+            {"start_s": start_s, "end_s": end_s, "label": label, "confidence": max(row)}
+            | {"probabilities": dict(zip(self.classes, row, strict=True))}
+            for start_s, end_s, label, row in zip(
+                self.start_s.tolist(), self.end_s.tolist(), self.labels, rows, strict=True
+            )
+        ]
+        song = {
+            "title": self.title,
+            "model": self.model,
+            "duration_s": self.duration_s,
+            "classes": self.classes,
+            "dominant": self.dominant,
+            "overall": {name: round(share, 6) for name, share in self.overall.items()},
+            "runs": [run._replace(confidence=round(run.confidence, 6))._asdict() for run in self.runs()],
+            "seconds": seconds,
+        }
+        return json.dumps(song, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def to_audacity(self) -> str:
+        """A label track for Audacity (File > Import > Labels): start, end and label between tabs, one line a run."""
+        runs = ((run, re.sub(r"\s", " ", run.label)) for run in self.runs())  # a tab or a line end would break it
+        return "".join(f"{run.start_s:.6f}\t{run.end_s:.6f}\t{label}\n" for run, label in runs)
+
+    def save(self, path: str | Path) -> None:
+        """Write the format that the suffix names: .csv, .json, or .txt for Audacity's labels.
+
+        Raises:
+            ConfigError: any other suffix.
+            GenrelineError: the place cannot be written to.
+        """
+        formats = {".csv": self.to_csv, ".json": self.to_json, ".txt": self.to_audacity}
+        suffix = Path(path).suffix.lower()
+        if suffix not in formats:
+            raise ConfigError(f"{path}: a timeline is saved as {', '.join(formats)}; choose one of these suffixes")
+        write_text(path, formats[suffix]())
+
+    @classmethod
+    def from_csv(cls, text: str) -> Self:
+        """Read what `to_csv` wrote: the same labels, probabilities within 1e-4, the duration within 1 ms.
+
+        Columns are told by position. Title and model are not in a CSV file.
+
+        Raises:
+            DataError: the text is no such table; the message names the line.
+        """
+        reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
+        lines: list[int] = []
+        rows: list[list[float]] = []
+        end_s = 0.0
+        try:
+            header = next(reader, [])
+            classes = header[len(_FIXED_COLUMNS) :]
+            if header[: len(_FIXED_COLUMNS)] != _FIXED_COLUMNS:
+                raise ValueError(f"the header must begin with {','.join(_FIXED_COLUMNS)}")
+            for fields in filter(None, reader):
+                if len(fields) != len(header):
+                    raise ValueError(f"{len(fields)} fields, expected {len(header)}")
+                start_s, last_end_s, end_s = float(fields[0]), end_s, float(fields[1])
+                if start_s != len(rows) or start_s != last_end_s or not start_s < end_s <= start_s + 1:
+                    raise ValueError(f"{fields[0]} to {fields[1]} s is not second {len(rows)}")
+                rows.append(_with_label([float(p) for p in fields[len(_FIXED_COLUMNS) :]], classes, fields[2]))
+                lines.append(reader.line_num)
+        except (ValueError, csv.Error) as error:
+            raise DataError(f"CSV line {reader.line_num}: {error}") from error
+        if rows and (bad := _bad_row(np.array(rows))):
+            raise DataError(f"CSV line {lines[bad[0]]}: {bad[1]}")
+        return cls(tuple(classes), np.array(rows, dtype=np.float32).reshape(len(rows), len(classes)), end_s)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote, exactly. What follows from the probabilities (labels, runs) is not looked at.
+
+        Raises:
+            DataError: the text is no such object; the message names the line, or the second.
+        """
+        rows: list[list[float]] = []
+        try:
+            song: Any = json.loads(text)
+            classes = tuple(song["classes"])
+            for second in song["seconds"]:
+                rows.append([float(second["probabilities"][name]) for name in classes])
+            return cls(classes, np.array(rows), song["duration_s"], song["title"], song["model"])
+        except json.JSONDecodeError as error:
+            raise DataError(f"JSON line {error.lineno}: {error.msg}") from error
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise DataError(f"JSON, after {len(rows)} seconds: {type(error).__name__} ({error})") from error
+
+
+def _bad_row(probabilities: NDArray[Any]) -> tuple[int, str] | None:
+    """The first of the rows (N, C) that is no probability distribution, and why; None if all are."""
+    with np.errstate(invalid="ignore"):
+        sums = probabilities.sum(axis=1, dtype=np.float64)
+    tolerance = 0.01 + 5e-5 * probabilities.shape[1]
+    good = (probabilities >= 0).all(axis=1) & (np.abs(sums - 1) <= tolerance)  # NaN fails both
+    if good.all():
+        return None
+    i = int(good.argmin())
+    return i, f"smallest {probabilities[i].min():.4f}, sum {sums[i]:.4f}; must be at least 0 and sum to 1"
+
+
+def _with_label(row: list[float], classes: list[str], label: str) -> list[float]:
+    """The row with `label` ahead by a hair where rounding to four decimals made equals of winner and second."""
+    if label not in classes or not row[classes.index(label)] >= max(row) - 1e-4:
+        raise ValueError(f"label {label!r} is not the most probable class")
+    if classes[row.index(max(row))] != label:
+        row[classes.index(label)] = float(np.nextafter(np.float32(max(row)), np.float32(2)))
+    return row
+
+
+def _writable(text: str) -> str:
+    """The text as UTF-8 can hold it: bytes of a file name that were no text (surrogates, in Python) become `?`."""
+    return str(text).encode("utf-8", "replace").decode("utf-8")
