@@ -136,18 +136,22 @@ def train(
         task = progress.add_task("training", total=settings.epochs)
         run = fit(settings, dataset, device, lambda epoch: _show_epoch(progress, task, epoch))
     trained = Model.from_run(run, dataset)
-    save_model(trained, out)
+    if run.best_epoch:
+        save_model(trained, out)
     if as_json:
-        _print_json({"model": str(out), **trained.metrics, **trained.training})
-        return
-    if run.status != "completed":
-        what = "diverged: its loss is no number" if run.status == "diverged" else "was interrupted"
-        typer.echo(f"the run {what}, in epoch {len(run.history) + (run.status == 'interrupted')} of {settings.epochs}")
+        _print_json({"model": str(out) if run.best_epoch else None, **trained.metrics, **trained.training})
+    elif run.status != "completed":
+        reason = "diverged (its loss is no number)" if run.status == "diverged" else "was interrupted"
+        typer.echo(f"the run {reason} after {len(run.history)} of {settings.epochs} epochs")
+    if not run.best_epoch:
+        _complain(GenrelineError(f"{out}: no epoch had a finite loss, so no model is kept; lower optimizer.lr"))
+        raise typer.Exit(1)
     val = trained.metrics["val"]
-    typer.echo(
-        f"{out}: the snapshot of epoch {run.best_epoch}, validation macro F1 {val['f1_macro']:.3f}, accuracy "
-        f"{val['accuracy']:.3f}, loss {val['loss']:.3f}\nnext: genreline evaluate {out} {data}"
-    )
+    if not as_json:
+        typer.echo(
+            f"{out}: the snapshot of epoch {run.best_epoch}, validation macro F1 {val['f1_macro']:.3f}, accuracy "
+            f"{val['accuracy']:.3f}, loss {val['loss']:.3f}\nnext: genreline evaluate {out} {data}"
+        )
 
 
 @app.command()

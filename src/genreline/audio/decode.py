@@ -34,6 +34,7 @@ CHUNK = 65536  # frames that a decoder hands over at a time
 _UNRECOGNISED, _UNSUPPORTED = 1, 4  # libsndfile's codes for what another decoder may still read
 _DECLARED = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")  # in libsndfile's log of a file
 _WITH_DURATION = {"matroska,webm", "asf"}  # FFmpeg estimates it for the others, from the bit rate
+_MOST_FRAMES = 2**48  # libsndfile declares 2**63 - 1 where a flac from a pipe declares nothing, and then cannot read it
 _UNKNOWN_SIZES = {0, 0xFFFFFFFF, 0x7FFFFFFF}  # what a wav written to a pipe declares
 
 
@@ -41,7 +42,8 @@ def decode(source: Source) -> Waveform:
     """The whole sound as a mono waveform at 8 kHz; the channels are averaged.
 
     Args:
-        source: a path, the bytes of a file, or a binary stream of one (a pipe is copied to a temporary file first).
+        source: a path, the bytes of a file, or a binary stream of one (what is left of a pipe, or of a stream
+            that has been read from, is copied to a temporary file first).
 
     Shape:
         -> (samples,) float32, in [-1, 1] where the file's samples are.
@@ -91,9 +93,9 @@ def _opened(source: Source, name: str) -> Iterator[BinaryIO]:
         elif isinstance(source, str | Path):
             with open(source, "rb") as file:
                 yield file
-        elif source.seekable():
+        elif source.seekable() and source.tell() == 0:
             yield source
-        else:
+        else:  # decoders seek, and count positions from the start of the file
             with tempfile.TemporaryFile() as copy:
                 shutil.copyfileobj(source, copy)
                 copy.seek(0)
@@ -106,10 +108,9 @@ def _opened(source: Source, name: str) -> Iterator[BinaryIO]:
 
 def _chunks(file: BinaryIO, name: str) -> Iterator[tuple[int, Waveform]]:
     """(rate_hz, mono waveform) pieces of a file, by the first decoder that knows it."""
-    start = file.tell()
     if not file.read(1):
         raise AudioError(f"{name}: the file is empty; download or copy it again")
-    file.seek(start)
+    file.seek(0)
     if _is_mp3_without_length(file):
         yield from _by_av(file, name)
         return
@@ -118,36 +119,49 @@ def _chunks(file: BinaryIO, name: str) -> Iterator[tuple[int, Waveform]]:
     except soundfile.LibsndfileError as error:
         if error.code not in (_UNRECOGNISED, _UNSUPPORTED):
             raise AudioError(f"{name}: damaged or truncated ({error.error_string.rstrip('.')})") from error
-        file.seek(start)
+        sound = None
+    if sound is None or sound.frames > _MOST_FRAMES:
+        file.seek(0)
         yield from _by_av(file, name)
-        return
-    with sound:
+    elif _is_cut(file, sound):
+        raise AudioError(f"{name}: the file is truncated; download or copy it again")
+    else:
         yield from _by_soundfile(sound, name)
 
 
 def _is_mp3_without_length(file: BinaryIO) -> bool:
-    """Whether an MP3 file lacks the Xing, Info or VBRI header that tells its length; the position is kept.
+    """Whether an MP3 file lacks the Xing, Info or VBRI header that tells its length; leaves the file at its start.
 
     libsndfile then guesses the length from the first frames and reads no further: most of a variable-rate file is
     lost without a word. FFmpeg reads to the end.
     """
-    start = file.tell()
     head = file.read(10)
     if head[:3] == b"ID3" and len(head) == 10:
         # ID3v2's size: four bytes of seven bits each (id3.org, ID3v2.4.0, section 6.2).
-        file.seek(start + 10 + sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True)))
+        file.seek(10 + sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True)))
         head = b""
     head += file.read(4096)
-    file.seek(start)
+    file.seek(0)
     is_layer_3 = len(head) > 2 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2
     return is_layer_3 and not any(tag in head for tag in (b"Xing", b"Info", b"VBRI"))
 
 
-def _by_soundfile(sound: soundfile.SoundFile, name: str) -> Iterator[tuple[int, Waveform]]:
+def _is_cut(file: BinaryIO, sound: soundfile.SoundFile) -> bool:
+    """Whether the end of a file is missing, where libsndfile reads what is left without a word."""
+    if sound.format == "OGG":
+        # The last page carries the flag of the stream's end, and is all there (RFC 3533, section 6); its size is that
+        # of its header, of the table of its segments, and of these. The decoder's place in the file is kept.
+        place, size = file.tell(), file.seek(0, 2)
+        file.seek(max(0, size - 65536))
+        tail = file.read()
+        file.seek(place)
+        page = tail[max(0, tail.rfind(b"OggS")) :]
+        return len(page) < 27 or not page[5] & 4 or len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]])
     declared = _DECLARED.search(sound.extra_info)
-    cut = declared and int(declared[1]) > int(declared[2]) and int(declared[1]) not in _UNKNOWN_SIZES
-    if cut or "without an End-Of-Stream flag" in sound.extra_info:
-        raise AudioError(f"{name}: the file is truncated; download or copy it again")
+    return bool(declared and int(declared[1]) > int(declared[2]) and int(declared[1]) not in _UNKNOWN_SIZES)
+
+
+def _by_soundfile(sound: soundfile.SoundFile, name: str) -> Iterator[tuple[int, Waveform]]:
     _check_format(sound.samplerate, sound.channels, name)
     n_frames = 0
     try:

@@ -69,32 +69,36 @@ def features(segments: Tensor | np.ndarray, kind: str) -> Tensor:
 
 
 def _by_blocks(function: Callable[[Tensor], Tensor], segments: Tensor | np.ndarray) -> Tensor:
-    """Apply `function` to blocks of 64 segments, which fit a processor's cache: twice as fast as all at once."""
+    """Apply `function` to blocks of 32 segments, which fit a processor's cache: twice as fast as all at once."""
     segments = torch.as_tensor(segments)
     if segments.ndim != 2 or segments.shape[1] != RATE_HZ:
         raise ValueError(f"segments have the shape (N, {RATE_HZ}); these have {tuple(segments.shape)}")
     # MFCCs of silence hinge on float64's epsilon, and 80 dB below a peak float32 is 2e-3 dB off.
-    precise = segments.to(torch.float32 if segments.device.type == "mps" else torch.float64)
-    return torch.cat([function(block) for block in torch.split(precise, 64)])
+    dtype = torch.float32 if segments.device.type == "mps" else torch.float64
+    return torch.cat([function(block.to(dtype)) for block in torch.split(segments, 32)])
 
 
 def _melgrams_of_block(segments: Tensor) -> Tensor:
-    padded = torch.nn.functional.pad(segments, (N_FFT // 2, N_FFT // 2))
-    frames = padded.unfold(1, N_FFT, N_FFT)
+    frames = torch.nn.functional.pad(segments, (N_FFT // 2, N_FFT // 2)).unfold(1, N_FFT, N_FFT)
     spectrum = _rfft(frames * _hann().to(segments))
-    power = (spectrum.real.square() + spectrum.imag.square()).float()
-    db = 10 * (power @ _mel_filters().to(segments.device)).clamp(min=AMIN).log10()
-    return (db - db.amax(dim=(1, 2), keepdim=True)).clamp(min=-TOP_DB)
+    power = spectrum.real.float().square_().add_(spectrum.imag.float().square_())
+    mels = [power[..., bins] @ filters.to(power) for bins, filters in _mel_filters()]
+    db = torch.cat(mels, dim=-1).clamp_(min=AMIN).log10_().mul_(10)
+    return db.sub_(db.amax(dim=(1, 2), keepdim=True)).clamp_(min=-TOP_DB)
 
 
 def _mfccs_of_block(segments: Tensor) -> Tensor:
     centred = segments - segments.mean(dim=1, keepdim=True)
     scaled = centred / (centred.abs().amax(dim=1, keepdim=True) + 1e-10)
     half = N_FFT // 2
-    magnitude = _rfft(scaled.unfold(1, N_FFT, N_FFT))[..., :half].abs() / half
+    spectrum = _rfft(scaled.unfold(1, N_FFT, N_FFT))[..., :half]
+    # The root of the squares: abs() of complex numbers guards against overflow, at five times the time.
+    magnitude = spectrum.real.square().add_(spectrum.imag.square()).sqrt_().div_(half)
     filters, cosines = (matrix.to(segments) for matrix in _mfcc_matrices())
-    coefficients = (magnitude @ filters + np.finfo(np.float64).eps).log10() @ cosines
-    return torch.cat([coefficients.mean(dim=1), coefficients.std(dim=1, correction=0)], dim=1)
+    coefficients = (magnitude @ filters).add_(np.finfo(np.float64).eps).log10_() @ cosines
+    mean = coefficients.mean(dim=1)
+    deviation = (coefficients - mean[:, None]).square().mean(dim=1).sqrt()
+    return torch.cat([mean, deviation], dim=1)
 
 
 def _rfft(frames: Tensor) -> Tensor:
@@ -114,8 +118,12 @@ def _hann() -> Tensor:
 
 
 @cache
-def _mel_filters() -> Tensor:
-    """Slaney's mel filter bank with unit area, as librosa.filters.mel has it: (201, 128)."""
+def _mel_filters() -> list[tuple[slice, Tensor]]:
+    """Slaney's mel filter bank with unit area, as librosa.filters.mel has it: (201 bins, 128 mels).
+
+    Each filter spans a few bins, so the bank is nearly empty: it comes in four groups of 32 filters, each with the
+    slice of the bins that it needs, which saves two thirds of the multiplications.
+    """
     # Slaney's scale (Auditory Toolbox, 1998): linear below 1 kHz (200/3 Hz a mel), logarithmic above (27 to 6.4 kHz).
     step, bend_hz, log_step = 200 / 3, 1000.0, np.log(6.4) / 27
     bend = bend_hz / step
@@ -127,7 +135,12 @@ def _mel_filters() -> Tensor:
     rising = (bins_hz[:, None] - low) / (centre - low)
     falling = (high - bins_hz[:, None]) / (high - centre)
     filters = np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)
-    return torch.tensor(filters, dtype=torch.float32)
+    groups = []
+    for group in np.split(filters, 4, axis=1):
+        used = np.flatnonzero(group.any(axis=1))
+        bins = slice(int(used[0]), int(used[-1]) + 1)
+        groups.append((bins, torch.tensor(group[bins], dtype=torch.float32)))
+    return groups
 
 
 @cache

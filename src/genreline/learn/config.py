@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from genreline.errors import ConfigError
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class FeedForwardConfig(_Settings):
@@ -76,6 +77,14 @@ class Config(_Settings):
     batch_size: int = Field(16, ge=1)
     seed: int = Field(0, ge=0, lt=2**63)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _name_model(cls, settings: Any) -> Any:
+        """A model that is set without its name is the default one, as in `--set model.dropout=0.1`."""
+        if isinstance(settings, Mapping) and isinstance(model := settings.get("model"), Mapping):
+            return {**settings, "model": {"name": "fnn", **model}}
+        return settings
+
     @model_validator(mode="after")
     def _check_input(self) -> Self:
         if self.model.name == "cnn" and self.features == "mfccs":
@@ -120,7 +129,7 @@ def parse_config(settings: Mapping[str, Any], where: str = "configuration") -> C
     try:
         return Config.model_validate(settings)
     except ValidationError as error:
-        problems = "; ".join(f"{_key(problem['loc'])}{problem['msg']}" for problem in error.errors())
+        problems = "; ".join(f"{_key(problem['loc'])}{_reason(problem)}" for problem in error.errors())
         raise ConfigError(f"{where}: {problems}") from error
 
 
@@ -128,6 +137,12 @@ def _key(location: tuple[int | str, ...]) -> str:
     """`("model", "cnn", "padding")` -> `model.padding: `; the tag of the union is no key of the user's."""
     parts = [str(part) for i, part in enumerate(location) if not (i == 1 and location[0] == "model")]
     return f"{'.'.join(parts)}: " if parts else ""
+
+
+def _reason(problem: ErrorDetails) -> str:
+    if problem["type"] == "extra_forbidden":
+        return "there is no such setting"
+    return problem["msg"].removeprefix("Value error, ")
 
 
 def _parse(value: str) -> Any:

@@ -1,0 +1,253 @@
+import io
+import struct
+import subprocess
+import sys
+
+import av
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genreline.audio.decode import blocks, decode
+from genreline.errors import AudioError
+
+RATE_HZ = 44100
+SECONDS = 3
+# Left and right differ, so that a decoder that drops or scales a channel is found out.
+TIMES = np.arange(RATE_HZ * SECONDS) / RATE_HZ
+STEREO = np.stack([0.5 * np.sin(2 * np.pi * 440 * TIMES), 0.2 * np.sin(2 * np.pi * 1000 * TIMES)], axis=1)
+MONO_8K = soxr.resample(STEREO.mean(axis=1), RATE_HZ, 8000)
+
+SOUNDFILE = {
+    "wav": ("WAV", "PCM_16"),
+    "wav24": ("WAV", "PCM_24"),
+    "wavfloat": ("WAV", "FLOAT"),
+    "flac": ("FLAC", "PCM_16"),
+    "mp3": ("MP3", None),
+    "ogg": ("OGG", "VORBIS"),
+    "opus": ("OGG", "OPUS"),
+    "aiff": ("AIFF", "PCM_16"),
+    "au": ("AU", "PCM_16"),
+}
+PYAV = {
+    "m4a": ("mp4", "aac"),
+    "mp4": ("mp4", "aac"),
+    "aac": ("adts", "aac"),
+    "webm": ("webm", "libopus"),
+    "mka": ("matroska", "aac"),
+    "wma": ("asf", "wmav2"),
+}
+
+
+def encode(kind, waveform=STEREO, rate_hz=RATE_HZ, tmp_path=None):
+    """A file's bytes in one of the formats above; opus wants 48 kHz."""
+    if kind in ("opus", "webm"):
+        waveform, rate_hz = soxr.resample(waveform, rate_hz, 48000), 48000
+    if kind in SOUNDFILE:
+        buffer = io.BytesIO()
+        container, subtype = SOUNDFILE[kind]
+        soundfile.write(buffer, waveform, rate_hz, format=container, subtype=subtype)
+        return buffer.getvalue()
+    container, codec = PYAV[kind]
+    path = tmp_path / f"encoded.{kind}"
+    with av.open(str(path), "w", format=container) as out:
+        stream = out.add_stream(codec, rate=rate_hz, layout="stereo")
+        stream.bit_rate = 128_000
+        plane = np.ascontiguousarray(waveform.T, dtype=np.float32)
+        frame = av.AudioFrame.from_ndarray(plane, format="fltp", layout="stereo")
+        frame.rate = rate_hz
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            out.mux(packet)
+    return path.read_bytes()
+
+
+def assert_is_the_stereo_sound(waveform, tolerance_s=0.12):
+    assert waveform.dtype == np.float32
+    assert waveform.ndim == 1
+    assert len(waveform) / 8000 == pytest.approx(SECONDS, abs=tolerance_s)  # codecs pad
+    middle = np.abs(np.fft.rfft(waveform[4000:20000])) / 8000
+    peaks = {440: 0.25, 1000: 0.1}  # the mean of the channels halves each tone
+    for hz, height in peaks.items():
+        assert middle[hz * 2] == pytest.approx(height, rel=0.08)
+
+
+@pytest.mark.parametrize("kind", [*SOUNDFILE, *PYAV])
+def test_every_format_gives_the_same_sound(kind, tmp_path):
+    assert_is_the_stereo_sound(decode(encode(kind, tmp_path=tmp_path)))
+
+
+def test_path_bytes_and_stream_are_the_same(tmp_path):
+    data = encode("flac")
+    path = tmp_path / "named.txt"  # the name says nothing
+    path.write_bytes(data)
+    stream = io.BytesIO(b"skipped" + data)
+    stream.seek(7)
+    expected = decode(data)
+    assert np.array_equal(decode(path), expected)
+    assert np.array_equal(decode(str(path)), expected)
+    assert np.array_equal(decode(stream), expected)
+    assert not stream.closed
+
+
+def test_a_pipe_is_read(tmp_path):
+    (tmp_path / "a.wav").write_bytes(encode("wav"))
+    program = "import sys; from genreline import decode; print(len(decode(sys.stdin.buffer)))"
+    with (tmp_path / "a.wav").open("rb") as file, subprocess.Popen(["cat"], stdin=file, stdout=subprocess.PIPE) as cat:
+        out = subprocess.run(
+            [sys.executable, "-c", program], stdin=cat.stdout, capture_output=True, check=True, text=True
+        )
+    assert int(out.stdout) == SECONDS * 8000
+
+
+def test_samples_at_8_khz_are_kept_to_the_bit():
+    pcm = np.random.default_rng(0).integers(-32768, 32768, 12345, dtype=np.int16)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, pcm, 8000, format="WAV", subtype="PCM_16")
+    assert np.array_equal(decode(buffer.getvalue()), pcm / np.float32(32768))
+
+
+def test_resampling_is_soxrs():
+    np.testing.assert_allclose(decode(encode("wavfloat")), MONO_8K, atol=1e-5)
+
+
+def test_blocks_are_the_whole_in_whole_seconds():
+    long = np.tile(STEREO, (4, 1))[: int(10.3 * RATE_HZ)]
+    data = encode("flac", long)
+    pieces = list(blocks(data, block_s=2))
+    assert [len(piece) for piece in pieces[:-1]] == [16000] * 5
+    assert 0 < len(pieces[-1]) <= 16000
+    assert np.array_equal(np.concatenate(pieces), decode(data))
+
+
+def test_memory_does_not_grow_with_the_duration(tmp_path):
+    """What the issue bounds (400 MB for three hours) is measured by benchmarks/memory.py; this is its small sibling."""
+    import tracemalloc
+
+    path = tmp_path / "long.flac"
+    with soundfile.SoundFile(path, "w", 8000, 1, "PCM_16") as file:
+        for _ in range(30):
+            file.write(np.random.default_rng(0).normal(0, 0.1, 8000 * 60))
+    tracemalloc.start()
+    assert sum(len(block) for block in blocks(path)) == 30 * 60 * 8000
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20e6  # half an hour is 58 MB as float32
+
+
+@pytest.mark.parametrize(
+    "kind", ["wav", "flac", "mp3", "ogg", "opus", "aiff", "au", "mp4", "aac", "mka", "webm", "wma"]
+)
+def test_a_truncated_file_is_an_error(kind, tmp_path):
+    data = encode(kind, tmp_path=tmp_path)
+    for share in (0.1, 0.5, 0.8):
+        with pytest.raises(AudioError, match=r"truncated|not an audio file|holds no samples"):
+            decode(data[: int(len(data) * share)])
+
+
+def wav_header(rate_hz, channels, data=b"\0" * 4800, declared=None):
+    size = len(data) if declared is None else declared
+    form = struct.pack("<HHIIHH", 1, channels, rate_hz, rate_hz * channels * 2 % 2**32, channels * 2 % 65536, 16)
+    head = b"RIFF" + struct.pack("<I", min(36 + size, 2**32 - 1)) + b"WAVEfmt " + struct.pack("<I", 16) + form
+    return head + b"data" + struct.pack("<I", size) + data
+
+
+def test_a_wav_from_a_pipe_declares_no_size():
+    assert len(decode(wav_header(8000, 1, declared=0xFFFFFFFF))) == 2400
+
+
+def test_a_flac_from_a_pipe_declares_no_size():
+    data = bytearray(encode("flac"))
+    data[21] &= 0xF0  # STREAMINFO's 36 bits of total samples, which 0 leaves unknown (RFC 9639, section 8.2)
+    data[22:26] = bytes(4)
+    assert len(decode(bytes(data))) == SECONDS * 8000
+
+
+def test_an_mp3_of_variable_rate_without_its_length_is_read_to_the_end():
+    rng = np.random.default_rng(0)
+    quiet_in_the_middle = np.concatenate([rng.normal(0, 0.2, 44100), np.zeros(44100 * 8), rng.normal(0, 0.2, 44100)])
+    buffer = io.BytesIO()
+    options = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "VARIABLE", "compression_level": 0.3}
+    with soundfile.SoundFile(buffer, "w", 44100, 1, **options) as file:
+        file.write(quiet_in_the_middle)
+    data = buffer.getvalue()
+    second_frame = data.find(b"\xff\xfb", data.find(b"Xing"))
+    tagged = b"ID3\x04\x00\x00\x00\x00\x01\x00" + bytes(128) + data[second_frame:]
+    for without in (data[second_frame:], tagged):
+        assert len(decode(without)) / 8000 == pytest.approx(10, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (b"no sound at all\n" * 100, "not an audio file"),
+        (bytes(range(256)) * 40, "not an audio file"),
+        (wav_header(8000, 1, b""), "holds no samples"),
+        (wav_header(0, 1), "damaged"),
+        (wav_header(1, 1), "rate of 1 Hz is absurd"),
+        (wav_header(4_000_000_000, 1), "damaged"),
+        (wav_header(8000, 600), "600 channels are absurd"),
+        (wav_header(8000, 0), "damaged"),
+    ],
+)
+def test_what_is_no_sound_is_an_error(data, reason, tmp_path):
+    path = tmp_path / "song.wav"
+    path.write_bytes(data)
+    with pytest.raises(AudioError, match=reason) as error:
+        decode(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_samples_that_are_no_numbers_are_an_error():
+    waveform = np.zeros(8000, np.float32)
+    waveform[5000] = np.nan
+    buffer = io.BytesIO()
+    soundfile.write(buffer, waveform, 8000, format="WAV", subtype="FLOAT")
+    with pytest.raises(AudioError, match="not finite"):
+        decode(buffer.getvalue())
+
+
+def test_a_missing_file_and_a_folder_are_errors(tmp_path):
+    with pytest.raises(AudioError, match="there is no such file"):
+        decode(tmp_path / "nothing.wav")
+    with pytest.raises(AudioError, match="cannot be read"):
+        decode(tmp_path)
+
+
+def test_a_video_without_sound_is_an_error(tmp_path):
+    path = tmp_path / "silent.mp4"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 32
+        frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            out.mux(packet)
+    with pytest.raises(AudioError, match="holds no audio"):
+        decode(path)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(["wav", "flac", "mp3", "ogg", "aiff"]), st.data())
+def test_a_damaged_file_decodes_or_is_an_audio_error(kind, draw):
+    data = bytearray(encode(kind, STEREO[:20000]))
+    for _ in range(draw.draw(st.integers(1, 20))):
+        data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
+    try:
+        waveform = decode(bytes(data))
+    except AudioError:
+        return
+    assert np.isfinite(waveform).all()
+
+
+def test_the_recordings_decode(shared):
+    for path in sorted((shared / "audio").glob("*.ogg")):
+        expected, rate_hz = soundfile.read(path, always_2d=True)
+        waveform = decode(path)
+        assert len(waveform) / 8000 == pytest.approx(len(expected) / rate_hz, abs=2e-3)
+        np.testing.assert_allclose(
+            waveform, soxr.resample(expected.mean(axis=1), rate_hz, 8000)[: len(waveform)], atol=1e-4
+        )
