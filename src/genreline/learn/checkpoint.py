@@ -102,6 +102,9 @@ def load_model(name_or_folder: str | Path) -> Model:
         raise CheckpointError(
             f"{name_or_folder}: no such model folder, nor one that ships ({', '.join(shipped_models())})"
         )
+    for file in (DESCRIPTION, WEIGHTS):
+        if not (folder / file).is_file():
+            raise CheckpointError(f"{folder / file}: is missing, so this is no complete model folder; train it again")
     try:
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         weights = safetensors.torch.load_file(folder / WEIGHTS)
@@ -128,10 +131,6 @@ def load_model(name_or_folder: str | Path) -> Model:
             training=description["training"],
             name=folder.resolve().name,
         )
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{error.filename}: is missing, so this is no complete model folder; train again"
-        ) from error
     except (KeyError, TypeError, ValueError, RuntimeError, OSError, ConfigError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{folder}: is not a model that can be read ({str(error).splitlines()[0]})") from error
 

@@ -1,0 +1,63 @@
+import json
+
+import numpy as np
+
+from genreline.data.check import check_dataset
+from genreline.files import json_text
+
+
+def test_a_sound_dataset_has_no_problems(course):
+    report = check_dataset(course)
+    assert report.problems == report.warnings == []
+    train = report.sets["mfccs"][0]
+    assert train.shape == (96, 26)
+    assert train.counts == {"blues": 32, "jazz": 32, "rock": 32}
+    X = np.load(course / "train" / "mfccs" / "X.npy")
+    assert (train.minimum, train.maximum) == (X.min(), X.max())
+    assert json.loads(json_text(report.to_dict()))["sets"]["melgrams"][2]["shape"] == [45, 21, 128]
+
+
+def test_silence_and_duplicates_are_counted(course):
+    for name in ("train", "val"):
+        X = np.load(course / name / "mfccs" / "X.npy")
+        X[3] = X[4] = X[5] = [-99] + [0] * 25
+        np.save(course / name / "mfccs" / "X.npy", X)
+    report = check_dataset(course)
+    assert [each.silent_rows for each in report.sets["mfccs"]] == [3, 3, 0]
+    assert [each.duplicate_rows for each in report.sets["mfccs"]] == [2, 2, 0]
+    assert any("train and val share 1 distinct equal rows" in line for line in report.warnings)
+
+
+def test_silent_melgrams_are_counted(course):
+    X = np.load(course / "test" / "melgrams" / "X.npy")
+    X[7] = 0
+    np.save(course / "test" / "melgrams" / "X.npy", X)
+    assert [each.silent_rows for each in check_dataset(course).sets["melgrams"]] == [0, 0, 1]
+
+
+def test_shared_tracks_are_told(course):
+    for name, n in (("train", 96), ("val", 36)):
+        rows = "\n".join(f"song{i % 40},artist{name}" for i in range(n))
+        (course / name / "tracks.csv").write_text(f"track,artist\n{rows}\n")
+    warnings = check_dataset(course).warnings
+    assert any("train and val share 36 values of `track`" in line for line in warnings)
+    assert not any("artist" in line for line in warnings)
+
+
+def test_every_problem_is_told_at_once(course):
+    (course / "test" / "mfccs" / "X.npy").unlink()
+    labels = np.load(course / "val" / "melgrams" / "labels.npy")
+    np.save(course / "val" / "melgrams" / "labels.npy", np.where(labels == "rock", "polka", labels))
+    problems = check_dataset(course).problems
+    assert any("the file is missing" in line for line in problems)
+    assert any("labels that train does not know: polka" in line for line in problems)
+    assert any("the two representations disagree on labels" in line for line in problems)
+
+
+def test_a_folder_without_a_dataset_is_a_problem(tmp_path):
+    assert "holds no train/val/test folders" in check_dataset(tmp_path).problems[0]
+
+
+def test_the_real_data_is_sound(shared):
+    for name in ("course", "genres7"):
+        assert check_dataset(shared / "data" / name).problems == []

@@ -1,0 +1,205 @@
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
+from torch import nn
+
+from genreline.data.layout import Dataset, Split
+from genreline.data.loaders import make_loader, make_loaders, split_tensor
+from genreline.errors import ConfigError
+from genreline.learn.config import load_config
+from genreline.learn.training import evaluate, fit, predict, train
+
+QUICK = ["epochs=4", "optimizer.lr=0.05"]
+
+
+def test_train_is_step_1_3(mfccs, capsys):
+    torch.manual_seed(0)
+    network = nn.Linear(26, 3)
+    twin = copy.deepcopy(network)
+    loader = make_loader(split_tensor(mfccs.train), torch.arange(96) % 3, batch_size=40)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    returned = train(2, optimizer, loader, nn.CrossEntropyLoss(), network)
+    assert returned is network
+    expected = []
+    for _ in range(2):  # the same by hand
+        losses = []
+        for x, y in loader:
+            loss = nn.functional.cross_entropy(twin(x), y)
+            gradients = torch.autograd.grad(loss, list(twin.parameters()))
+            with torch.no_grad():
+                for parameter, gradient in zip(twin.parameters(), gradients, strict=True):
+                    parameter -= 0.1 * gradient
+            losses += [loss.item()] * len(y)
+        expected.append(np.mean(losses))
+    torch.testing.assert_close(network.weight, twin.weight)
+    assert capsys.readouterr().out == "".join(f"epoch {i}: loss {loss:.4f}\n" for i, loss in enumerate(expected, 1))
+
+
+def test_evaluate_is_step_1_4(mfccs):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Dropout(0.5), nn.Linear(26, 3))
+    before = copy.deepcopy(network.state_dict())
+    loaders = make_loaders(mfccs)
+    loss, f1, accuracy, matrix = evaluate(loaders.test, network, nn.CrossEntropyLoss())
+    X, y = split_tensor(mfccs.test), torch.arange(45) % 3
+    logits = network[1](X)
+    predicted = logits.argmax(dim=1)
+    assert loss == pytest.approx(nn.functional.cross_entropy(logits, y).item(), rel=1e-6)
+    assert f1 == pytest.approx(f1_score(y, predicted, average="macro"))
+    assert accuracy == pytest.approx(accuracy_score(y, predicted))
+    assert np.array_equal(matrix, confusion_matrix(y, predicted))
+    assert network.training
+    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("settings", [["features=mfccs"], ["features=melgrams", "model.name=cnn", "model.dropout=0.2"]])
+def test_the_same_seed_gives_the_same_run_to_the_last_bit(mfccs, melgrams, settings):
+    config = load_config(overrides=["epochs=2", "optimizer.lr=0.001", *settings])
+    data = {"mfccs": mfccs, "melgrams": melgrams}[config.features]
+    torch.rand(17)  # whatever happened before
+    first = fit(config, data)
+    torch.rand(3)
+    second = fit(config, data)
+    other = fit(config.model_copy(update={"seed": 1}), data)
+
+    def losses(run):
+        return [(epoch.train_loss, epoch.val_loss, epoch.val_f1_macro) for epoch in run.history]
+
+    assert losses(first) == losses(second)
+    assert losses(first) != losses(other)
+    weights = [run.network.state_dict() for run in (first, second)]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+def test_the_snapshot_is_a_copy_of_the_best_epoch(mfccs):
+    # A rate so high that epochs differ wildly: the best one is hardly ever the last.
+    config = load_config(overrides=["epochs=12", "optimizer.lr=1.5", "seed=3"])
+    validated = []
+    run = fit(config, mfccs, on_epoch=validated.append)
+    assert validated == run.history
+    f1 = [epoch.val_f1_macro for epoch in run.history]
+    assert run.best_epoch == 1 + int(np.argmax(f1))
+    assert run.best_epoch < len(f1), "choose another seed: this test needs a best epoch before the last"
+    val = make_loaders(mfccs).val
+    assert evaluate(val, run.network, nn.CrossEntropyLoss()).f1_macro == max(f1)
+    assert evaluate(val, run.last_network, nn.CrossEntropyLoss()).f1_macro == f1[-1]
+    shorter = fit(config.model_copy(update={"epochs": run.best_epoch}), mfccs)
+    for key, value in shorter.last_network.state_dict().items():
+        assert torch.equal(value, run.network.state_dict()[key])
+
+
+def test_it_learns(mfccs, melgrams):
+    assert fit(load_config(overrides=["epochs=10", "optimizer.lr=0.05"]), mfccs).history[-1].val_accuracy > 0.9
+    cnn = [
+        "features=melgrams",
+        "model.name=cnn",
+        "model.activation=ReLU",
+        "model.batch_norm=true",
+        "epochs=3",
+        "optimizer.name=AdamW",
+        "optimizer.lr=0.001",
+        "standardise=true",
+    ]
+    assert fit(load_config(overrides=cnn), melgrams).history[-1].val_accuracy > 0.9
+
+
+def test_a_run_that_diverges_says_so(mfccs):
+    run = fit(load_config(overrides=["epochs=9", "optimizer.lr=1e30"]), mfccs)
+    assert run.status == "diverged"
+    assert not math.isfinite(run.history[-1].train_loss)
+    assert len(run.history) < 9
+    assert run.best_epoch == sum(math.isfinite(epoch.train_loss) for epoch in run.history)
+
+
+def test_ctrl_c_keeps_the_best_snapshot(mfccs):
+    config = load_config(overrides=QUICK)
+
+    def interrupt(epoch):
+        if epoch.epoch == 2:
+            raise KeyboardInterrupt
+
+    run = fit(config, mfccs, on_epoch=interrupt)
+    assert run.status == "interrupted"
+    assert len(run.history) == 2
+    assert run.best_epoch == 1
+
+
+def test_ctrl_c_before_the_first_epoch_is_raised(mfccs, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("genreline.learn.training.train_epoch", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fit(load_config(overrides=QUICK), mfccs)
+
+
+def test_the_test_set_is_never_looked_at(mfccs):
+    spoilt = Split(np.full_like(mfccs.test.X, np.nan), mfccs.test.labels)
+    config = load_config(overrides=QUICK)
+    other = Dataset(mfccs.features, mfccs.classes, {**mfccs.splits, "test": spoilt})
+    assert [e.val_loss for e in fit(config, mfccs).history] == [e.val_loss for e in fit(config, other).history]
+
+
+@pytest.mark.parametrize(
+    ("settings", "rates"),
+    [
+        (["scheduler.name=StepLR", "scheduler.step_size=2", "scheduler.gamma=0.5"], [0.1, 0.1, 0.05, 0.05]),
+        (["scheduler.name=ExponentialLR", "scheduler.gamma=0.1"], [0.1, 0.01, 0.001, 0.0001]),
+        (["scheduler.name=CosineAnnealingLR"], [0.05 * (1 + math.cos(math.pi * i / 4)) for i in range(4)]),
+    ],
+)
+def test_schedulers_change_the_rate(mfccs, settings, rates):
+    run = fit(load_config(overrides=["epochs=4", "optimizer.lr=0.1", *settings]), mfccs)
+    assert [epoch.lr for epoch in run.history] == pytest.approx(rates)
+
+
+def test_schedulers_that_go_by_batch_and_by_loss(mfccs):
+    cycle = fit(load_config(overrides=["epochs=4", "optimizer.lr=0.1", "scheduler.name=OneCycleLR"]), mfccs)
+    rates = [epoch.lr for epoch in cycle.history]
+    assert rates[0] == pytest.approx(0.1 / 25)  # OneCycleLR's div_factor
+    assert max(rates) == rates[1]
+    settings = ["optimizer.lr=0.1", "scheduler.name=ReduceLROnPlateau", "scheduler.patience=0", "scheduler.threshold=9"]
+    plateau = fit(load_config(overrides=["epochs=4", *settings]), mfccs)
+    assert plateau.history[-1].lr < 0.1
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimizer.name=Adan", "torch.optim has no 'Adan'"),
+        ("optimizer.name=Optimizer", "torch.optim has no 'Optimizer'"),
+        ("optimizer.momentun=0.9", "SGD refuses"),
+        ("scheduler.name=Step", "torch has no scheduler 'Step'"),
+        ("scheduler.name=StepLR", "StepLR refuses"),
+    ],
+)
+def test_what_torch_does_not_take_is_said(mfccs, override, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        fit(load_config(overrides=[override]), mfccs)
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_device_is_said(mfccs):
+    with pytest.raises(ConfigError, match="device 'warp': torch cannot use it here; choose cpu"):
+        fit(load_config(), mfccs, device="warp")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_the_gpu_is_used_and_reproducible(mfccs):
+    config = load_config(overrides=QUICK)
+    runs = [fit(config, mfccs, device="cuda") for _ in range(2)]
+    assert [e.train_loss for e in runs[0].history] == [e.train_loss for e in runs[1].history]
+    cpu = fit(config, mfccs)
+    assert [e.train_loss for e in runs[0].history] == pytest.approx([e.train_loss for e in cpu.history], rel=1e-3)
+
+
+def test_predict_keeps_the_order(mfccs):
+    network = nn.Linear(26, 3)
+    loader = make_loader(split_tensor(mfccs.test), torch.arange(45), batch_size=7)
+    logits, targets = predict(loader, network)
+    assert targets.tolist() == list(range(45))
+    torch.testing.assert_close(logits, network(split_tensor(mfccs.test)).detach())
