@@ -1,0 +1,231 @@
+"""The commands as a user runs them: exit codes, what is printed where, and what is written."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import typer
+
+from genreline.cli import app
+from genreline.learn.checkpoint import Model, load_model, save_model
+from genreline.learn.config import load_config
+from genreline.learn.models import build_network
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command in this process: (exit code, standard output, standard error)."""
+
+    def run(*args):
+        with pytest.raises(SystemExit) as end:
+            typer.main.get_command(app)([str(arg) for arg in args])
+        captured = capsys.readouterr()
+        return end.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    config = load_config(overrides=["features=mfccs"])
+    save_model(Model(build_network(config, (26,), 3).eval(), config, ("blues", "jazz", "rock")), folder)
+    return folder
+
+
+@pytest.fixture
+def songs(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, seconds in (("a.wav", 3.25), ("b.flac", 2)):
+        soundfile.write(tmp_path / name, rng.normal(0, 0.1, int(44100 * seconds)), 44100)
+    (tmp_path / "bad.mp3").write_text("no sound")
+    return tmp_path
+
+
+def test_check(run, course):
+    code, out, err = run("check", course)
+    assert (code, err) == (0, "")
+    assert "96 x 26" in out
+    assert "nothing is wrong" in out
+    code, out, _ = run("check", course, "--json")
+    assert json.loads(out)["sets"]["mfccs"][0]["counts"] == {"blues": 32, "jazz": 32, "rock": 32}
+    (course / "val" / "mfccs" / "X.npy").unlink()
+    code, out, _ = run("check", course)
+    assert code == 1
+    assert "wrong: " in out
+
+
+def test_train_then_evaluate(run, course, tmp_path):
+    out_dir = tmp_path / "model"
+    settings = ["--set", "epochs=3", "--set", "optimizer.lr=0.05", "--set", "seed=4"]
+    code, out, err = run("train", course, "--out", out_dir, *settings)
+    assert code == 0
+    assert "the snapshot of epoch" in out
+    assert "val F1" in err
+    assert load_model(out_dir).config.seed == 4
+    code, out, _ = run("evaluate", out_dir, course, "--json")
+    figures = json.loads(out)
+    assert set(figures) == {"loss", "f1_macro", "accuracy", "classes", "confusion_matrix", "per_class", "n"}
+    matrix = np.array(figures["confusion_matrix"])
+    assert matrix.sum() == figures["n"] == 45
+    assert figures["accuracy"] == pytest.approx(np.trace(matrix) / 45)
+    code, out, _ = run("evaluate", out_dir, course, "--split", "val")
+    assert code == 0
+    for word in ("36 seconds", "macro F1", "precision", "jazz", "truth \\ predicted"):
+        assert word in out
+
+
+def test_train_a_cnn_from_a_file(run, course, tmp_path):
+    (tmp_path / "run.toml").write_text(
+        'features = "melgrams"\nepochs = 9\n[model]\nname = "cnn"\nactivation = "ReLU"\n'
+    )
+    code, out, _ = run(
+        "train", course, "--config", tmp_path / "run.toml", "--set", "epochs=1", "--out", tmp_path / "cnn", "--json"
+    )
+    assert code == 0
+    assert json.loads(out)["status"] == "completed"
+    config = load_model(tmp_path / "cnn").config
+    assert (config.epochs, config.model.name, config.model.activation) == (1, "cnn", "ReLU")
+
+
+def test_options_go_over_the_file(run, course, tmp_path):
+    (tmp_path / "run.toml").write_text('features = "mfccs"\nepochs = 1\n')
+    code, _, _ = run(
+        "train",
+        course,
+        "--config",
+        tmp_path / "run.toml",
+        "--features",
+        "melgrams",
+        "--model",
+        "cnn",
+        "--out",
+        tmp_path / "cnn",
+    )
+    assert code == 0
+    assert load_model(tmp_path / "cnn").config.features == "melgrams"
+
+
+def test_a_run_that_diverges_is_a_failure_that_says_so(run, course, tmp_path):
+    code, out, err = run("train", course, "--out", tmp_path / "model", "--set", "optimizer.lr=1e38")
+    assert code == 1
+    assert "diverged" in out
+    assert "lower optimizer.lr" in err
+    assert not (tmp_path / "model").exists()
+
+
+def test_predict_writes_a_row_a_second(run, songs, model_folder):
+    out_dir = songs / "out"
+    code, out, _ = run("predict", songs / "a.wav", songs / "b.flac", "--model", model_folder, "--out", out_dir)
+    assert code == 0
+    assert "a.wav" in out
+    assert {path.name for path in out_dir.iterdir()} == {"a.csv", "a.png", "b.csv", "b.png"}
+    with (out_dir / "a.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["start_s", "end_s", "label", "confidence", "blues", "jazz", "rock"]
+    assert [(row["start_s"], row["end_s"]) for row in rows] == [("0", "1"), ("1", "2"), ("2", "3"), ("3", "3.25")]
+    for row in rows:
+        probabilities = {name: float(row[name]) for name in ("blues", "jazz", "rock")}
+        assert sum(probabilities.values()) == pytest.approx(1, abs=2e-4)
+        assert row["label"] == max(probabilities, key=probabilities.get)
+        assert float(row["confidence"]) == max(probabilities.values())
+    assert (out_dir / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_predict_goes_on_past_a_bad_file(run, songs, model_folder):
+    files = [songs / "bad.mp3", songs / "a.wav", songs / "missing.ogg"]
+    code, out, err = run("predict", *files, "--model", model_folder, "--out", songs / "out")
+    assert code == 1
+    assert "2 of 3 files failed" in out
+    for name in ("bad.mp3: not an audio file", "missing.ogg: there is no such file"):
+        assert name in err
+    assert {path.name for path in (songs / "out").iterdir()} == {"a.csv", "a.png"}
+    code, out, _ = run("predict", *files, "--model", model_folder, "--out", songs / "out", "--json")
+    assert code == 1
+    assert ["error" in song for song in json.loads(out)] == [True, False, True]
+
+
+def test_equal_stems_do_not_overwrite_each_other(run, songs, model_folder):
+    (songs / "sub").mkdir()
+    soundfile.write(songs / "sub" / "a.wav", np.zeros(8000), 8000)
+    code, _, _ = run(
+        "predict", songs / "a.wav", songs / "sub" / "a.wav", "--model", model_folder, "--out", songs / "out"
+    )
+    assert code == 0
+    assert {path.name for path in (songs / "out").iterdir()} == {"a.csv", "a.png", "a-2.csv", "a-2.png"}
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["train", "COURSE", "--out", "x", "--set", "foo=1"], "foo: there is no such setting"),
+        (["train", "COURSE", "--out", "x", "--model", "cnn"], "a cnn needs melgrams"),
+        (["train", "COURSE", "--out", "x", "--device", "warp"], "device 'warp'"),
+        (["train", "nowhere", "--out", "x"], "there is no such folder"),
+        (["evaluate", "nowhere", "COURSE"], "no such model folder"),
+        (["evaluate", "COURSE", "COURSE"], "is no complete model folder"),
+        (["predict", "song.wav", "--model", "nowhere"], "no such model folder"),
+        (["evaluate"], "Missing argument"),
+        (["predict"], "Missing argument"),
+        (["sing"], "No such command"),
+        (["evaluate", "m", "COURSE", "--split", "dev"], "dev"),
+    ],
+)
+def test_misuse_is_one_line_and_exit_code_2(run, course, tmp_path, monkeypatch, args, message):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(*(course if arg == "COURSE" else arg for arg in args))
+    assert code == 2
+    assert out == ""
+    assert message in err
+    if err.startswith("genreline:"):
+        assert err.count("genreline:") == 1
+    assert "Traceback" not in err
+    assert not (tmp_path / "x").exists()
+
+
+def test_ctrl_c_keeps_the_best_snapshot(course, tmp_path):
+    """The real signal to the real program: it ends cleanly, and the model that it leaves loads."""
+    command = [
+        sys.executable,
+        "-m",
+        "genreline",
+        "train",
+        str(course),
+        "--out",
+        str(tmp_path / "model"),
+        "--set",
+        "epochs=1000000",
+        "--json",
+    ]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TTY_INTERACTIVE": "1", "FORCE_COLOR": "1"},
+    ) as process:
+        seen = ""
+        while "val F1" not in seen:  # the progress display: training is under way
+            seen += process.stderr.read(1)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert json.loads(out)["status"] == "interrupted"
+    assert load_model(tmp_path / "model").training["status"] == "interrupted"
+
+
+def test_help_answers_at_once():
+    """Heavy imports live inside the commands (test_public counts them); the clock here is only a wide net."""
+    start = time.perf_counter()
+    result = subprocess.run([sys.executable, "-m", "genreline", "--help"], capture_output=True, text=True, check=True)
+    assert time.perf_counter() - start < 5
+    assert "predict" in result.stdout
