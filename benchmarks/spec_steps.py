@@ -63,8 +63,8 @@ def table(runs: list[dict[str, object]]) -> str:
     lines = [
         "Made by `benchmarks/spec_steps.py` from `spec_steps.json`; never edited by hand.",
         "",
-        "| step | network | data | seeds | accuracy, mean ± deviation | macro F1, mean ± deviation | diverged | peers, one run "
-        "each: accuracy / macro F1 |",
+        "| step | network | data | seeds | accuracy, mean ± deviation | macro F1, mean ± deviation | diverged "
+        "| peers, one run each: accuracy / macro F1 |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for step, name, which, data, peers in ROWS:

@@ -55,14 +55,20 @@ def train_epoch(
     loss_function: LossFunction,
     network: nn.Module,
     after_batch: Callable[[], object] = lambda: None,
+    augment: Callable[[Tensor], Tensor] = lambda inputs: inputs,
 ) -> float:
-    """Pass every batch through the network once and update the weights after each; returns the mean loss by sample."""
+    """Pass every batch through the network once and update the weights after each; returns the mean loss by sample.
+
+    Args:
+        after_batch: called after each update.
+        augment: what the network is given in place of a batch of inputs, of the same shape.
+    """
     network.train()
     total: Tensor | float = 0.0
     n = 0
     for inputs, targets in loader:
         optimizer.zero_grad()
-        loss = loss_function(network(inputs), targets)
+        loss = loss_function(network(augment(inputs)), targets)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         after_batch()
