@@ -43,9 +43,8 @@ def main() -> None:
         timeline = recognizer(path)
         seconds = time.perf_counter() - start
     assert wrote <= before + 200, "writing the song took more memory than predicting it could show"
-    print(
-        f"{timeline.duration_s / 3600:.2f} h predicted in {seconds:.0f} s, {timeline.duration_s / seconds:.0f} x real time"
-    )
+    hours = timeline.duration_s / 3600
+    print(f"{hours:.2f} h predicted in {seconds:.0f} s, {timeline.duration_s / seconds:.0f} x real time")
     print(f"peak resident memory {peak_mb():.0f} MB, {peak_mb() - before:.0f} MB above imports, model and one minute")
 
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import stft
 
+from genreline.audio.decode import RATE_HZ
 from genreline.data import synth
 from genreline.data.music import GENRES, MAJOR, MINOR, _chords, _clock, _melody, _near, _tab, compose, medley, score
-from genreline.audio.decode import RATE_HZ
 from genreline.data.synth import Note
 from genreline.errors import DataError
 

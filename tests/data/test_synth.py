@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genreline.data import synth
 from genreline.audio.decode import RATE_HZ
+from genreline.data import synth
 from genreline.data.synth import Note, Part
 
 STRUCK = [

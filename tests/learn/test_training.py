@@ -7,10 +7,11 @@ import torch
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 from torch import nn
 
-from genreline.data.layout import Dataset, Split
+from genreline.data.layout import Dataset, Split, indices
 from genreline.data.loaders import make_loader, make_loaders, split_tensor
 from genreline.errors import ConfigError
 from genreline.learn.config import load_config
+from genreline.learn.models import build_network
 from genreline.learn.training import evaluate, fit, predict, train
 
 QUICK = ["epochs=4", "optimizer.lr=0.05"]
@@ -203,3 +204,45 @@ def test_predict_keeps_the_order(mfccs):
     logits, targets = predict(loader, network)
     assert targets.tolist() == list(range(45))
     torch.testing.assert_close(logits, network(split_tensor(mfccs.test)).detach())
+
+
+def test_rare_classes_weigh_more(mfccs):
+    few = [*np.flatnonzero(mfccs.train.labels != "rock"), 2]  # a single one of rock
+    data = Dataset(
+        "mfccs", mfccs.classes, {**mfccs.splits, "train": Split(mfccs.train.X[few], mfccs.train.labels[few])}
+    )
+    config = load_config(overrides=["epochs=1", "batch_size=100", "class_balance=1"])
+    loss = fit(config, data).history[0].train_loss
+    torch.manual_seed(config.seed)
+    network = build_network(config, (26,), 3)
+    X, y = split_tensor(data.train), torch.from_numpy(indices(data.train.labels, data.classes, "here"))
+    by_class = [nn.functional.cross_entropy(network(X[y == c]), y[y == c]).item() for c in range(3)]
+    assert loss == pytest.approx(np.mean(by_class), rel=1e-5)  # every class counts the same
+
+
+def test_the_average_of_the_weights_is_kept(mfccs):
+    """Two updates by hand: after them the average is 0.25 of the first and 0.75 of the second, and so on."""
+    settings = ["epochs=1", "batch_size=48", "optimizer.lr=0.1"]
+    plain = [fit(load_config(overrides=[*settings, f"weight_averaging={decay}"]), mfccs) for decay in (0.0, 0.9)]
+    torch.manual_seed(0)
+    start = build_network(plain[0].config, (26,), 3)
+    twin = copy.deepcopy(start)
+    optimizer = torch.optim.SGD(twin.parameters(), 0.1)
+    average = dict(start.state_dict())
+    for updates, (x, y) in enumerate(make_loaders(mfccs, 48, 0).train, start=1):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(twin(x), y).backward()
+        optimizer.step()
+        decay = min(0.9, (1 + updates) / (10 + updates))
+        average = {key: decay * average[key] + (1 - decay) * value for key, value in twin.state_dict().items()}
+    for key, value in plain[1].network.state_dict().items():
+        torch.testing.assert_close(value, average[key])
+    assert plain[1].history[0].train_loss == plain[0].history[0].train_loss
+    assert plain[1].history[0].val_loss != plain[0].history[0].val_loss
+
+
+def test_augmentation_changes_training_only(melgrams):
+    settings = ["features=melgrams", "model.name=cnn", "epochs=1", "batch_size=96", "optimizer.lr=1e-12"]
+    runs = [fit(load_config(overrides=[*settings, f"augment={on}"]), melgrams) for on in ("true", "false")]
+    assert runs[0].history[0].val_loss == pytest.approx(runs[1].history[0].val_loss, rel=1e-6)
+    assert runs[0].history[0].train_loss != runs[1].history[0].train_loss

@@ -70,9 +70,15 @@ class Config(_Settings):
     model: Annotated[FeedForwardConfig | ConvNetConfig, Field(discriminator="name")] = FeedForwardConfig()
     standardise: bool = False
     """Whether inputs are brought to mean 0 and deviation 1 with the training set's statistics."""
+    augment: bool = False
+    """Whether training hears melgrams as they might have been recorded elsewhere (`learn/augment.py`)."""
     optimizer: OptimizerConfig = OptimizerConfig()
     scheduler: SchedulerConfig | None = None
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    class_balance: float = Field(0.0, ge=0, le=1)
+    """Exponent of the weights that the loss gives to rare classes: 0 weighs samples alike, 1 weighs classes alike."""
+    weight_averaging: float = Field(0.0, ge=0, lt=1)
+    """Decay of an exponential moving average of the weights, which is then what is validated and kept; 0 is none."""
     epochs: int = Field(30, ge=1)
     batch_size: int = Field(16, ge=1)
     seed: int = Field(0, ge=0, lt=2**63)
@@ -89,6 +95,8 @@ class Config(_Settings):
     def _check_input(self) -> Self:
         if self.model.name == "cnn" and self.features == "mfccs":
             raise ValueError("a cnn needs melgrams: an MFCC vector has no time and frequency to convolve over")
+        if self.augment and self.features != "melgrams":
+            raise ValueError("augment works on melgrams only")
         return self
 
     def digest(self) -> str:

@@ -82,7 +82,8 @@ class Standardise(nn.Module):
     They are buffers: they travel with the weights, from the training data to whoever loads the model.
 
     Shape:
-        (N, *shape) -> the same. MFCCs have statistics for each of the 26 numbers, melgrams for each mel band.
+        (N, *shape) -> the same. Vectors (MFCCs) have a mean and a deviation for each number, pictures (melgrams) one
+        for all: their numbers share a unit, and a mean for each band would be a picture of how the data was recorded.
     """
 
     mean: Tensor
@@ -90,12 +91,13 @@ class Standardise(nn.Module):
 
     def __init__(self, input_shape: Sequence[int]) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(input_shape[-1]))
-        self.register_buffer("deviation", torch.ones(input_shape[-1]))
+        statistics = input_shape if len(input_shape) == 1 else (1,)
+        self.register_buffer("mean", torch.zeros(statistics))
+        self.register_buffer("deviation", torch.ones(statistics))
 
     def fit(self, X: Tensor) -> None:
-        """Take the statistics of X (N, *shape), over samples and time; constant features keep a deviation of 1."""
-        rows = X.reshape(-1, X.shape[-1]).double()
+        """Take the statistics of X (N, *shape); what is constant keeps a deviation of 1."""
+        rows = X.reshape(-1, *self.mean.shape).double()
         self.mean.copy_(rows.mean(dim=0))
         deviation = rows.std(dim=0, correction=0)
         self.deviation.copy_(torch.where(deviation > 1e-6, deviation, 1.0))

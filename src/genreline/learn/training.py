@@ -19,9 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer, lr_scheduler
 
-from genreline.data.layout import Dataset
+from genreline.data.layout import Dataset, indices
 from genreline.data.loaders import Loader, make_loaders, split_tensor
 from genreline.errors import ConfigError
+from genreline.learn.augment import augment
 from genreline.learn.config import Config
 from genreline.learn.metrics import Scores, score
 from genreline.learn.models import Standardise, build_network
@@ -55,20 +56,20 @@ def train_epoch(
     loss_function: LossFunction,
     network: nn.Module,
     after_batch: Callable[[], object] = lambda: None,
-    augment: Callable[[Tensor], Tensor] = lambda inputs: inputs,
+    heard: Callable[[Tensor], Tensor] = lambda inputs: inputs,
 ) -> float:
     """Pass every batch through the network once and update the weights after each; returns the mean loss by sample.
 
     Args:
         after_batch: called after each update.
-        augment: what the network is given in place of a batch of inputs, of the same shape.
+        heard: what the network is given in place of a batch of inputs, of the same shape (augmentation).
     """
     network.train()
     total: Tensor | float = 0.0
     n = 0
     for inputs, targets in loader:
         optimizer.zero_grad()
-        loss = loss_function(network(augment(inputs)), targets)
+        loss = loss_function(network(heard(inputs)), targets)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         after_batch()
@@ -147,16 +148,23 @@ def fit(
     loaders = make_loaders(dataset, config.batch_size, config.seed, device)
     network = _new_network(config, dataset).to(device)
     optimizer = _build_optimizer(config, network)
-    after_batch, after_epoch = _build_schedule(config, optimizer, len(loaders.train))
-    loss_function = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
-    run = Run(config, network, network)
-    best_f1, best_weights = -1.0, network.state_dict()
+    step_by_batch, step_by_epoch = _build_schedule(config, optimizer, len(loaders.train))
+    judged, update_average = _averaged(config, network)
+    loss_function = nn.CrossEntropyLoss(_class_weights(config, dataset, device), label_smoothing=config.label_smoothing)
+    heard = augment if config.augment else nn.Identity()
+    run = Run(config, judged, judged)
+    best_f1, best_weights = -1.0, judged.state_dict()
+
+    def after_batch() -> None:
+        step_by_batch()
+        update_average()
+
     with _threads_for(config):
         try:
             for number in range(1, config.epochs + 1):
                 start, lr = time.perf_counter(), float(optimizer.param_groups[0]["lr"])
-                train_loss = train_epoch(optimizer, loaders.train, loss_function, network, after_batch)
-                val = evaluate(loaders.val, network, nn.CrossEntropyLoss())
+                train_loss = train_epoch(optimizer, loaders.train, loss_function, network, after_batch, heard)
+                val = evaluate(loaders.val, judged, nn.CrossEntropyLoss())
                 seconds = time.perf_counter() - start
                 epoch = Epoch(number, train_loss, val.loss, val.f1_macro, val.accuracy, lr, seconds)
                 run.history.append(epoch)
@@ -166,14 +174,14 @@ def fit(
                     break
                 if val.f1_macro > best_f1:
                     # A copy: state_dict() refers to the living weights, which the next epoch changes.
-                    best_f1, best_weights = val.f1_macro, copy.deepcopy(network.state_dict())
+                    best_f1, best_weights = val.f1_macro, copy.deepcopy(judged.state_dict())
                     run.best_epoch = number
-                after_epoch(val.loss)
+                step_by_epoch(val.loss)
         except KeyboardInterrupt:
             if not run.history:
                 raise
             run.status = "interrupted"
-    run.last_network = network.cpu().eval()
+    run.last_network = judged.cpu().eval()
     run.network = copy.deepcopy(run.last_network)
     run.network.load_state_dict(best_weights)
     return run
@@ -216,6 +224,40 @@ def _build_optimizer(config: Config, network: nn.Module) -> Optimizer:
     except (TypeError, ValueError) as error:
         raise ConfigError(f"optimizer: {name} refuses {settings} ({_first_line(error)})") from error
     return made
+
+
+def _class_weights(config: Config, dataset: Dataset, device: str) -> Tensor | None:
+    """(n_classes,) weights (N / n_c) ** class_balance, scaled to a mean of 1 over the training samples."""
+    if config.class_balance == 0:
+        return None
+    counts = np.bincount(indices(dataset.train.labels, dataset.classes, "train"))
+    weights = (1 / counts) ** config.class_balance
+    return torch.tensor(weights * counts.sum() / (weights * counts).sum(), dtype=torch.float32, device=device)
+
+
+def _averaged(config: Config, network: nn.Module) -> tuple[nn.Module, Callable[[], None]]:
+    """The network to validate and keep, and what to call after each batch to bring it up to date.
+
+    With averaging it is an exponential moving average of all weights and statistics, whose decay rises to its full
+    value over the first batches, so that the random start is forgotten (as in tf.train.ExponentialMovingAverage).
+    """
+    if config.weight_averaging == 0:
+        return network, lambda: None
+    averaged = copy.deepcopy(network)
+    updates = 0
+
+    @torch.no_grad()
+    def update() -> None:
+        nonlocal updates
+        updates += 1
+        decay = min(config.weight_averaging, (1 + updates) / (10 + updates))
+        for mean, value in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - decay)
+            else:
+                mean.copy_(value)
+
+    return averaged, update
 
 
 def _build_schedule(
