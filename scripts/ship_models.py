@@ -83,8 +83,8 @@ def card(name: str, runs: list[dict], best: dict) -> str:
     lines = [
         (HERE / f"{name}.md").read_text().rstrip(),
         "\n## Figures\n",
-        f"Mean ± standard deviation over {len(runs)} seeds; in brackets the seed that ships (seed {best['seed']}, the best "
-        "of them on the validation set). No choice was made by the figures below the first line.\n",
+        f"Mean ± standard deviation over {len(runs)} seeds; in brackets seed {best['seed']}, which ships because it is "
+        "the best of them on the validation set.\n",
         row("set", "by", "n", "macro F1", "accuracy"),
         row(*["---"] * 5),
     ]
