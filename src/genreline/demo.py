@@ -10,14 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import soundfile
-from numpy.typing import NDArray
 
-from genreline.audio.decode import RATE_HZ
 from genreline.data.layout import indices, load_dataset
-from genreline.data.music import GENRES, compose, medley
+from genreline.data.music import GENRES, Track, medley, write_track, write_wav
 from genreline.data.prepare import prepare
-from genreline.files import digest_file, json_text, replacing, write_text
+from genreline.files import digest_file, json_text, write_text
 from genreline.learn.checkpoint import DESCRIPTION, Model, load_model, save_model
 from genreline.learn.config import parse_config
 from genreline.learn.evaluation import evaluate_model
@@ -30,7 +27,7 @@ from genreline.parallel import map_unordered
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-TRACKS_PER_GENRE = 30
+TRACKS_PER_GENRE = 40
 TRACK_S = 12
 CONFIG = parse_config(
     {
@@ -38,6 +35,7 @@ CONFIG = parse_config(
         "model": {"name": "cnn", "activation": "ReLU", "batch_norm": True, "dropout": 0.3},
         "standardise": True,
         "optimizer": {"name": "AdamW", "lr": 0.001},
+        "weight_averaging": 0.99,
         "epochs": 8,
     }
 )
@@ -53,16 +51,16 @@ def run_demo(out: Path, progress: "Progress") -> dict[str, Any]:
     """
     start = time.perf_counter()
     tracks = [
-        (genre, number, out / "music" / genre / f"{genre}-{number:02}.wav")
+        Track(genre, number, TRACK_S, out / "music" / genre / f"{genre}-{number:02}.wav")
         for genre in GENRES
         for number in range(TRACKS_PER_GENRE)
     ]
-    missing = [track for track in tracks if not track[2].exists()]
+    missing = [track for track in tracks if not track.path.exists()]
     task = progress.add_task("composing", total=len(missing))
-    for _ in map_unordered(_write_track, missing, jobs=2):
+    for _ in map_unordered(write_track, missing, jobs=2):
         progress.advance(task)
     data = out / "dataset"
-    music_digest = [digest_file(path) for _, _, path in tracks]
+    music_digest = [digest_file(track.path) for track in tracks]
     done = out / "dataset" / "music.json"  # written last: which music the dataset is of
     if not done.exists() or json.loads(done.read_text()) != music_digest:
         task = progress.add_task("computing features", total=len(tracks))
@@ -82,16 +80,6 @@ def run_demo(out: Path, progress: "Progress") -> dict[str, Any]:
     }
 
 
-def _write_track(track: tuple[str, int, Path]) -> None:
-    genre, number, path = track
-    _write_wav(path, compose(genre, seed=number, duration_s=TRACK_S))
-
-
-def _write_wav(path: Path, waveform: NDArray[np.float32]) -> None:
-    with replacing(path) as temporary:
-        soundfile.write(temporary, waveform, RATE_HZ, subtype="PCM_16")
-
-
 def _finished_model(folder: Path, data_digest: str) -> Model | None:
     """The model of an earlier demo, if it is complete and of the same configuration and data."""
     if not (folder / DESCRIPTION).exists():
@@ -105,7 +93,7 @@ def _medley(model: Model, out: Path) -> dict[str, Any]:
     """The timeline of a medley, and how many of its seconds it names rightly."""
     waveform, parts = medley(seed=0)
     files = {"audio": out / "medley.wav", "csv": out / "medley.csv", "png": out / "medley.png"}
-    _write_wav(files["audio"], waveform)
+    write_wav(files["audio"], waveform)
     timeline = Recognizer(model)(files["audio"])
     timeline.save(files["csv"])
     save_picture(timeline, files["png"])

@@ -8,9 +8,11 @@ has to listen to more than one cue, and cannot be right in every second, as with
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+import soundfile
 from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
 
@@ -18,6 +20,7 @@ from genreline.audio.decode import RATE_HZ
 from genreline.data import synth
 from genreline.data.synth import Effect, Note, Part, Samples
 from genreline.errors import DataError
+from genreline.files import replacing
 
 GENRES: tuple[str, ...] = ("blues", "classical", "pop", "rock")
 """The genres of the source document, each of which has a composer here."""
@@ -98,6 +101,26 @@ def medley(seed: int, part_s: int = 15, parts: int = 6) -> tuple[NDArray[np.floa
         order.append(_pick(rng, [genre for genre in GENRES if genre != order[-1]]))
     sound = np.concatenate([compose(genre, int(rng.integers(2**31)), part_s) for genre in order])
     return sound, [(float(i * part_s), float((i + 1) * part_s), genre) for i, genre in enumerate(order)]
+
+
+class Track(NamedTuple):
+    """A piece to write to a file; see `compose`."""
+
+    genre: str
+    seed: int
+    duration_s: float
+    path: Path
+
+
+def write_track(track: Track) -> None:
+    """Compose a piece into a file. It is one function of one argument so that processes can share the work."""
+    write_wav(track.path, compose(track.genre, track.seed, track.duration_s))
+
+
+def write_wav(path: Path, waveform: NDArray[np.float32]) -> None:
+    """Write a waveform (samples,) at 8 kHz as 16-bit wav, atomically."""
+    with replacing(path) as temporary:
+        soundfile.write(temporary, waveform, RATE_HZ, subtype="PCM_16")
 
 
 # Theory ---------------------------------------------------------------------------------------------------------------
