@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -192,35 +193,42 @@ def test_misuse_is_one_line_and_exit_code_2(run, course, tmp_path, monkeypatch, 
     assert not (tmp_path / "x").exists()
 
 
-def test_ctrl_c_keeps_the_best_snapshot(course, tmp_path):
-    """The real signal to the real program: it ends cleanly, and the model that it leaves loads."""
-    command = [
-        sys.executable,
-        "-m",
-        "genreline",
-        "train",
-        str(course),
-        "--out",
-        str(tmp_path / "model"),
-        "--set",
-        "epochs=1000000",
-        "--json",
-    ]
+def interrupt(command, when):
+    """Run a command until its progress display shows `when`, then send Ctrl-C to its processes, as a terminal does."""
+    live = {**os.environ, "TTY_INTERACTIVE": "1", "FORCE_COLOR": "1"}
     with subprocess.Popen(
-        command,
+        [sys.executable, "-m", "genreline", *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "TTY_INTERACTIVE": "1", "FORCE_COLOR": "1"},
+        env=live,
+        start_new_session=True,
     ) as process:
         seen = ""
-        while "val F1" not in seen:  # the progress display: training is under way
-            seen += process.stderr.read(1)
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
+        while not re.search(when, seen):
+            seen += process.stderr.read(1) or pytest.fail(f"the program ended before {when}: {seen}")
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def test_ctrl_c_keeps_the_best_snapshot(course, tmp_path):
+    settings = ["--set", "epochs=1000000", "--json"]
+    code, out, _ = interrupt(["train", str(course), "--out", str(tmp_path / "model"), *settings], "val F1")
+    assert code == 0
     assert json.loads(out)["status"] == "interrupted"
     assert load_model(tmp_path / "model").training["status"] == "interrupted"
+
+
+def test_ctrl_c_while_composing_keeps_what_was_composed(tmp_path):
+    code, _, err = interrupt(["demo", "--out", str(tmp_path)], r"[1-9]/160")
+    assert code == 130
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    tracks = list(tmp_path.glob("music/*/*.wav"))
+    assert tracks
+    assert all(soundfile.info(track).frames == 12 * 8000 for track in tracks)
+    assert not list(tmp_path.glob("music/*/.*"))
 
 
 def test_help_answers_at_once():

@@ -4,7 +4,6 @@ Results go to standard output, progress and errors to standard error. Exit codes
 check found problems, 2 misuse or bad input, 130 Ctrl-C.
 """
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,13 +23,16 @@ if TYPE_CHECKING:
 class Commands(typer.core.TyperGroup):
     """The commands, with bad input told in one line."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run a command; a GenrelineError ends it with its one line and code 2."""
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; a GenrelineError ends it with its one line and code 2, Ctrl-C with 130."""
         try:
-            return super().__call__(*args, **kwargs)
+            return super().invoke(ctx)
         except GenrelineError as error:
             _complain(error)
-            sys.exit(2)
+            raise typer.Exit(2) from error
+        except KeyboardInterrupt as interrupt:
+            typer.echo("genreline: interrupted; what was finished is kept", err=True)
+            raise typer.Exit(130) from interrupt
 
 
 app = typer.Typer(

@@ -1,5 +1,6 @@
 """Map a function over items, on several processes."""
 
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -16,8 +17,12 @@ def map_unordered(
 
     An error of the function, or of whoever takes the results, cancels what has not begun and is raised.
     """
-    # Forking a process in which torch has started threads can hang its child, so each worker starts afresh.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    # Forking a process in which torch has started threads can hang its child, so each worker starts afresh. Ctrl-C
+    # reaches all processes of a terminal: the workers leave it to this one.
+    context = get_context("spawn")
+    with ProcessPoolExecutor(
+        jobs, context, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+    ) as pool:
         futures = {pool.submit(function, item): item for item in items}
         try:
             for future in as_completed(futures):
