@@ -35,7 +35,7 @@ def test_the_dull_get_the_treble_of_the_bright(batch):
     changed = transplant_treble(batch)
     assert torch.equal(changed[:, :, :100], batch[:, :, :100])
     brightness = changed[..., 112:124].mean(dim=(1, 2)) - changed[..., 88:100].mean(dim=(1, 2))
-    assert (brightness[:8] > -10).sum() >= 4, "about 0.8 of eight"
+    assert (brightness[:8] > -10).sum() >= 4, "about 0.9 of eight"
     for i in range(8):  # what a dull segment got is a bright one's, moved in level
         if brightness[i] > -10:
             got = changed[i, :, 108:]
