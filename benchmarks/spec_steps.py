@@ -9,7 +9,6 @@ import argparse
 import json
 import platform
 import statistics
-import subprocess
 import time
 from pathlib import Path
 
@@ -51,9 +50,6 @@ def run(name: str, roots: dict[str, Path], seed: int) -> dict[str, object]:
         "threads": 1 if name == "fnn" else torch.get_num_threads(),
         "last epoch": evaluate(test, trained.last_network, loss_function)._asdict(),
         "best snapshot": evaluate(test, trained.network, loss_function)._asdict(),
-        "commit": subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=RESULTS, capture_output=True, text=True, check=True
-        ).stdout.strip(),
         "device": f"cpu ({platform.machine()})",
         "versions": versions(),
     }
@@ -80,7 +76,7 @@ def table(runs: list[dict[str, object]]) -> str:
         lines.append(
             f"| {step} | {name}, {which} | {data} | {len(chosen)} | {' | '.join(spread)} | {diverged} | {peers} |"
         )
-    commits = sorted({each["commit"][:12] for each in runs})
+    commits = sorted({each["versions"]["commit"] for each in runs})
     digests = sorted({f"{each['name']} {each['data_digest'][:12]}" for each in runs})
     lines += [
         "",

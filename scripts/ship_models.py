@@ -2,7 +2,8 @@
 
     python scripts/ship_models.py NAME DATA [--elsewhere DATA] [--seeds 5] [--jobs 2]
 
-NAME is that of a TOML file beside this script. Each finished seed is kept in results/shipped/ and not trained again.
+NAME is that of a TOML file beside this script. Each finished seed is kept in results/shipped/, and not trained again
+unless the configuration, the augmentation or the data have changed since.
 The seed that validates best ships; the card is written from the results of all.
 """
 
@@ -10,16 +11,15 @@ import argparse
 import functools
 import json
 import statistics
-import subprocess
 import time
 from pathlib import Path
 
 import torch
 
+import genreline.learn.augment
 from genreline import fit, load_config, load_dataset, load_split, save_model
 from genreline.data.layout import digest
-from genreline.errors import DataError
-from genreline.files import json_text, write_text
+from genreline.files import digest_file, json_text, write_text
 from genreline.learn.checkpoint import Model, load_model, versions
 from genreline.learn.evaluation import evaluate_model
 from genreline.parallel import map_unordered
@@ -32,10 +32,12 @@ PACKAGE = HERE.parent / "src" / "genreline" / "models"
 def train_seed(seed: int, name: str, data: Path, elsewhere: Path | None) -> None:
     """Train one seed, judge it once on every test set, and keep both the model and its figures."""
     folder = RESULTS / f"{name}-{seed}"
-    if (folder.with_suffix(".json")).exists():
+    config = load_config(HERE / f"{name}.toml", [f"seed={seed}"])
+    recipe = [config.digest(), digest_file(genreline.learn.augment.__file__), digest(data, config.features)]
+    kept = folder.with_suffix(".json")
+    if kept.exists() and json.loads(kept.read_text())["recipe"] == recipe:
         return
     torch.set_num_threads(1)
-    config = load_config(HERE / f"{name}.toml", [f"seed={seed}"])
     dataset = load_dataset(data, config.features)
     start = time.perf_counter()
     run = fit(config, dataset, on_epoch=lambda epoch: print(name, seed, epoch, flush=True))
@@ -45,22 +47,18 @@ def train_seed(seed: int, name: str, data: Path, elsewhere: Path | None) -> None
     if elsewhere:
         metrics["elsewhere"] = evaluate_model(model, load_split(elsewhere, "test", config.features))
     save_model(model, folder)
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True, check=True
-    )
     figures = {
         "seed": seed,
         "best_epoch": run.best_epoch,
         "seconds": seconds,
-        "commit": commit.stdout.strip(),
-        "config_digest": config.digest(),
+        "recipe": recipe,
         "data_digest": dataset.digest,
         "elsewhere_digest": digest(elsewhere, config.features) if elsewhere else None,
         "device": "cpu, 1 thread",
         "versions": versions(),
         "metrics": metrics,
     }
-    write_text(folder.with_suffix(".json"), json_text(figures))
+    write_text(kept, json_text(figures))
 
 
 def cell(runs: list[dict], best: dict, *path: str) -> str:
@@ -110,7 +108,7 @@ def card(name: str, runs: list[dict], best: dict) -> str:
     lines += [
         "\n## How it was made\n",
         f"`python scripts/ship_models.py {name} DATA`, {seconds:.0f} s a seed ({best['device']}); the configuration is "
-        f"`scripts/{name}.toml`. Commit {', '.join(sorted({run['commit'] for run in runs}))}; data "
+        f"`scripts/{name}.toml`. Data "
         f"`{best['data_digest'][:16]}`{elsewhere}; "
         + ", ".join(f"{key} {value}" for key, value in best["versions"].items())
         + ".",
@@ -131,8 +129,6 @@ def main() -> None:
     for _ in map_unordered(train, range(arguments.seeds), jobs=arguments.jobs):
         pass
     runs = [json.loads((RESULTS / f"{name}-{seed}.json").read_text()) for seed in range(arguments.seeds)]
-    if len({run["config_digest"] for run in runs}) != len(runs) or len({run["data_digest"] for run in runs}) != 1:
-        raise DataError(f"{RESULTS}: holds runs of several configurations or data; remove them and train again")
     best = max(runs, key=lambda run: run["metrics"]["val"]["f1_macro"])
     model = load_model(RESULTS / f"{name}-{best['seed']}")
     metrics = {

@@ -175,6 +175,8 @@ def test_equal_stems_do_not_overwrite_each_other(run, songs, model_folder):
         (["evaluate", "nowhere", "COURSE"], "no such model folder"),
         (["evaluate", "COURSE", "COURSE"], "is no complete model folder"),
         (["predict", "song.wav", "--model", "nowhere"], "no such model folder"),
+        (["train", "COURSE", "--out", "/dev/null/model"], "is not a folder; choose another place"),
+        (["train", "COURSE", "--out", "x", "--set", "model.activation=Softmax"], "cannot stand alone"),
         (["evaluate"], "Missing argument"),
         (["predict"], "Missing argument"),
         (["sing"], "No such command"),
@@ -215,7 +217,7 @@ def interrupt(command, when):
 def test_ctrl_c_keeps_the_best_snapshot(course, tmp_path):
     settings = ["--set", "epochs=1000000", "--json"]
     code, out, _ = interrupt(["train", str(course), "--out", str(tmp_path / "model"), *settings], "val F1")
-    assert code == 0
+    assert code == 130
     assert json.loads(out)["status"] == "interrupted"
     assert load_model(tmp_path / "model").training["status"] == "interrupted"
 

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import os
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genreline.errors import GenrelineError
-from genreline.files import digest_file, json_text, replacing, write_text
+from genreline.files import check_writable, digest_file, json_text, replacing, write_text
 
 
 def write_half_and_raise(path, error):
@@ -41,6 +42,21 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(GenrelineError, match="cannot be written"):
         write_text(tmp_path / "file" / "below.txt", "")
+
+
+def test_a_full_disk_is_said(tmp_path):
+    with pytest.raises(GenrelineError, match=r"file: cannot be written \(No space left"):
+        write_half_and_raise(tmp_path / "file", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_can_be_written_to_is_told_before(tmp_path):
+    check_writable(tmp_path / "not" / "yet" / "there")
+    assert not (tmp_path / "not").exists()
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(GenrelineError, match="is not a folder; choose another place"):
+            check_writable(folder)
 
 
 def test_the_digest_is_sha_256(tmp_path):

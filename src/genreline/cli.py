@@ -4,13 +4,14 @@ Results go to standard output, progress and errors to standard error. Exit codes
 check found problems, 2 misuse or bad input, 130 Ctrl-C.
 """
 
+import errno
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genreline.errors import GenrelineError
+from genreline.errors import ConfigError, GenrelineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,8 +32,13 @@ class Commands(typer.core.TyperGroup):
             _complain(error)
             raise typer.Exit(2) from error
         except KeyboardInterrupt as interrupt:
-            typer.echo("genreline: interrupted; what was finished is kept", err=True)
+            typer.echo("genreline: interrupted", err=True)
             raise typer.Exit(130) from interrupt
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever read our output has gone; typer knows what to do
+                raise
+            _complain(GenrelineError(f"cannot be written or read: {error}"))
+            raise typer.Exit(2) from error
 
 
 app = typer.Typer(
@@ -130,10 +136,12 @@ def train(
     settings = load_config(config, [*options, *(set_ or [])])
 
     from genreline.data.layout import load_dataset
+    from genreline.files import check_writable
     from genreline.learn.checkpoint import Model, save_model
     from genreline.learn.training import fit
 
     dataset = load_dataset(data, settings.features)
+    check_writable(out)
     with _progress() as progress:
         task = progress.add_task("training", total=settings.epochs)
         run = fit(settings, dataset, device, lambda epoch: _show_epoch(progress, task, epoch))
@@ -154,6 +162,8 @@ def train(
             f"{out}: the snapshot of epoch {run.best_epoch}, validation macro F1 {val['f1_macro']:.3f}, accuracy "
             f"{val['accuracy']:.3f}, loss {val['loss']:.3f}\nnext: genreline evaluate {out} {data}"
         )
+    if run.status == "interrupted":
+        raise typer.Exit(130)
 
 
 @app.command()
@@ -201,9 +211,11 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Write the timeline of each file, STEM.csv and STEM.png, and print a summary; exit 1 if a file failed."""
+    from genreline.files import check_writable
     from genreline.listen.picture import save_picture
     from genreline.listen.recognizer import Recognizer
 
+    check_writable(out)
     recognizer = Recognizer.load(model)
     songs: list[dict[str, Any]] = []
     with _progress() as progress:
@@ -247,6 +259,53 @@ def predict(
             typer.echo(f"{len(songs) - len(done)} of {len(songs)} files failed, see above")
     if any("error" in song for song in songs):
         raise typer.Exit(1)
+
+
+@app.command()
+def study(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME|FILE...", help="Studies that ship, or files.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="A dataset in the course layout.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where results are kept.")] = Path("studies"),
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of every variant.")] = 3,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes side by side, one thread each.")] = 2,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Fewer or more than the study says.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    show: Annotated[bool, typer.Option("--list", help="Print the studies that ship.")] = False,
+) -> None:
+    """Do every run of a study that is not done yet, and print its table; stop and go on at any time."""
+    from genreline.study.studies import jobs_of, load_study, run_study, shipped_studies, write_table
+
+    if show:
+        shipped = [load_study(path) for path in shipped_studies().values()]
+        _print_table(["study", "step", "runs", "question"], [[s.name, s.step, s.n_runs, s.question] for s in shipped])
+        return
+    if not names or not data:
+        raise ConfigError(
+            "study: say which (NAME or FILE) and on what (--data DIR); `genreline study --list` names them"
+        )
+    for name in names:
+        chosen = load_study(name)
+        todo = jobs_of(chosen, data, out, seeds, epochs, device)
+        done = sum(job.path.exists() for job in todo)
+        with _progress() as progress:
+            task = progress.add_task(name, total=len(todo), completed=done)
+            for job in run_study(todo, jobs):
+                progress.update(task, advance=1, description=f"{name}: {job.variant}, seed {job.config.seed}")
+        rows = write_table(todo)
+        columns = [
+            "variant",
+            "seed",
+            "status",
+            "epochs",
+            "best_epoch",
+            "seconds",
+            "val_f1_macro",
+            "test_f1_macro",
+            "test_accuracy",
+        ]
+        _print_table(columns, [[f"{r[c]:.3f}" if isinstance(r[c], float) else r[c] for c in columns] for r in rows])
 
 
 @app.command()
@@ -305,6 +364,8 @@ def _progress() -> "Progress":
 def _show_epoch(progress: "Progress", task: Any, epoch: "Epoch") -> None:
     losses = f"train loss {epoch.train_loss:.3f}  val loss {epoch.val_loss:.3f}  val F1 {epoch.val_f1_macro:.3f}"
     progress.update(task, completed=epoch.epoch, description=losses)
+    if not progress.console.is_terminal:  # a log file gets a line an epoch instead of a display
+        progress.console.print(f"epoch {epoch.epoch}: {losses}")
 
 
 def _print_table(columns: list[str], rows: "Iterable[Iterable[object]]") -> None:
@@ -327,4 +388,4 @@ def _print_json(value: Any) -> None:
 
 
 def _complain(error: GenrelineError) -> None:
-    typer.echo(f"genreline: {' '.join(str(error).split())}", err=True)
+    typer.echo(f"genreline: {' '.join(str(error).splitlines())}", err=True)

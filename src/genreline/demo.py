@@ -14,8 +14,9 @@ import numpy as np
 from genreline.data.layout import indices, load_dataset
 from genreline.data.music import GENRES, Track, medley, write_track, write_wav
 from genreline.data.prepare import prepare
+from genreline.errors import CheckpointError
 from genreline.files import digest_file, json_text, write_text
-from genreline.learn.checkpoint import DESCRIPTION, Model, load_model, save_model
+from genreline.learn.checkpoint import Model, load_model, save_model
 from genreline.learn.config import parse_config
 from genreline.learn.evaluation import evaluate_model
 from genreline.learn.metrics import score
@@ -82,9 +83,10 @@ def run_demo(out: Path, progress: "Progress") -> dict[str, Any]:
 
 def _finished_model(folder: Path, data_digest: str) -> Model | None:
     """The model of an earlier demo, if it is complete and of the same configuration and data."""
-    if not (folder / DESCRIPTION).exists():
+    try:
+        model = load_model(folder)
+    except CheckpointError:
         return None
-    model = load_model(folder)
     same = model.config == CONFIG and model.data_digest == data_digest and model.training["status"] == "completed"
     return model if same else None
 

@@ -21,7 +21,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     folder is made if need be. The temporary name keeps the suffix, so that savers which look at it still work.
 
     Raises:
-        GenrelineError: the folder cannot be made or written to.
+        GenrelineError: the folder or the file cannot be written to, or the disk is full.
     """
     path = Path(path)
     try:
@@ -35,8 +35,19 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private; these are ordinary ones
         temporary.replace(path)
+    except OSError as error:
+        raise GenrelineError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(folder: str | Path) -> None:
+    """GenrelineError if `folder` is not, or could not be made, a folder to write to; told before any work is done."""
+    folder = Path(folder).absolute()
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        reason = "is not writable" if nearest.is_dir() else "is not a folder"
+        raise GenrelineError(f"{folder}: cannot be written to, {nearest} {reason}; choose another place")
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -202,13 +202,57 @@ def test_what_is_no_sound_is_an_error(data, reason, tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_samples_that_are_no_numbers_are_an_error():
-    waveform = np.zeros(8000, np.float32)
-    waveform[5000] = np.nan
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -1e38])
+def test_samples_that_are_no_sound_are_an_error(bad):
+    waveform = np.zeros((8000, 2), np.float32)
+    waveform[5000] = bad
     buffer = io.BytesIO()
     soundfile.write(buffer, waveform, 8000, format="WAV", subtype="FLOAT")
-    with pytest.raises(AudioError, match="not finite"):
+    with pytest.raises(AudioError, match="no sound"):
         decode(buffer.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("kind", "n", "rate_hz"), [("wav", 1, 44100), ("wav", 2, 44100), ("flac", 1, 192_000), ("ogg", 1, 44100)]
+)
+def test_less_than_a_sample_at_8_khz_is_an_error(kind, n, rate_hz):
+    with pytest.raises(AudioError, match=r"shorter than a sample|holds no samples"):
+        decode(encode(kind, STEREO[:n], rate_hz))
+
+
+def test_a_playlist_opens_nothing(tmp_path, monkeypatch):
+    """What FFmpeg would follow by itself, to other files or the network, is not followed."""
+    (tmp_path / "s.m4a").write_bytes(encode("m4a", tmp_path=tmp_path))
+    monkeypatch.chdir(tmp_path)
+    hls = f"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{tmp_path}/s.m4a\n#EXT-X-ENDLIST\n"
+    sdp = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 51234 RTP/AVP 0\n"
+    for text in ("ffconcat version 1.0\nfile s.m4a\n", hls, sdp):
+        for source in (text.encode(), tmp_path / "list.m3u8"):
+            (tmp_path / "list.m3u8").write_text(text)
+            with pytest.raises(AudioError, match="not an audio file"):
+                decode(source)
+
+
+def test_a_truncated_video_is_an_error(tmp_path):
+    path = tmp_path / "video.mkv"
+    with av.open(str(path), "w", format="matroska") as out:
+        sound, pictures = out.add_stream("aac", rate=RATE_HZ, layout="stereo"), out.add_stream("mpeg4", rate=10)
+        pictures.width = pictures.height = 64
+        noise = np.random.default_rng(0)
+        for second in range(8):
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(STEREO[:RATE_HZ].T, np.float32), "fltp", "stereo")
+            frame.rate, frame.pts = RATE_HZ, second * RATE_HZ
+            packets = list(sound.encode(frame))
+            for _ in range(10):
+                packets += pictures.encode(av.VideoFrame.from_ndarray(noise.integers(0, 255, (64, 64, 3), np.uint8)))
+            for packet in packets:
+                out.mux(packet)
+        for packet in [*sound.encode(None), *pictures.encode(None)]:
+            out.mux(packet)
+    data = path.read_bytes()
+    assert len(decode(data)) / 8000 == pytest.approx(8, abs=0.15)
+    with pytest.raises(AudioError, match="truncated"):
+        decode(data[: len(data) // 2])
 
 
 def test_a_missing_file_and_a_folder_are_errors(tmp_path):

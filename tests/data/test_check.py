@@ -28,6 +28,12 @@ def test_silence_and_duplicates_are_counted(course):
     assert any("train and val share 1 distinct equal rows" in line for line in report.warnings)
 
 
+def test_copies_in_another_type_are_found(course):
+    X = np.load(course / "train" / "mfccs" / "X.npy")
+    np.save(course / "val" / "mfccs" / "X.npy", X[:36].astype(np.float64))
+    assert any("train and val share 36 distinct equal rows" in line for line in check_dataset(course).warnings)
+
+
 def test_silent_melgrams_are_counted(course):
     X = np.load(course / "test" / "melgrams" / "X.npy")
     X[7] = 0
@@ -52,6 +58,13 @@ def test_every_problem_is_told_at_once(course):
     assert any("the file is missing" in line for line in problems)
     assert any("labels that train does not know: polka" in line for line in problems)
     assert any("the two representations disagree on labels" in line for line in problems)
+
+
+def test_nothing_in_the_data_raises(course):
+    (course / "val" / "mfccs" / "X.npy").unlink()
+    (course / "val" / "mfccs" / "X.npy").mkdir()
+    (course / "test" / "mfccs" / "X.npy").write_bytes(b"PK\x03\x04garbage")
+    assert len(check_dataset(course).problems) == 2
 
 
 def test_a_folder_without_a_dataset_is_a_problem(tmp_path):

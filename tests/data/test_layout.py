@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genreline.data.layout import Split, digest, indices, load_dataset, load_split, write_split
+from genreline.data.loaders import split_tensor
 from genreline.errors import DataError
 
 from ..conftest import make_split
@@ -59,6 +60,11 @@ def test_indices_name_the_classes(classes, draw):
         ("labels.npy", lambda y: np.arange(36), "labels are strings"),
         ("labels.npy", lambda y: y[:, None], "labels are strings"),
         ("labels.npy", lambda y: np.where(y == "rock", "polka", y), "labels that train does not know: polka"),
+        ("labels.npy", lambda y: np.where(y == "rock", "", y), "'' is no class name"),
+        ("labels.npy", lambda y: np.where(y == "rock", "ro\nck", y), "is no class name"),
+        ("labels.npy", lambda y: np.where(y == "rock", "\x1b[31m", y), "is no class name"),
+        ("labels.npy", lambda y: np.where(y == "rock", "\udc80", y), "is no class name"),
+        ("X.npy", lambda X: np.where(np.arange(36)[:, None] == 7, 1e300, X.astype(float)), "infinity, first in row 7"),
     ],
 )
 def test_what_is_wrong_is_said(course, file, change, message):
@@ -78,11 +84,45 @@ def test_an_empty_set_is_said(course):
         load_dataset(course, "mfccs")
 
 
-@pytest.mark.parametrize("garbage", [b"", b"not numpy", b"\x93NUMPY\x01\x00v\x00{"])
+HEADER = b"{'descr': '<f8', 'fortran_order': False, 'shape': (100000000000, 26)}"
+HUGE = b"\x93NUMPY\x01\x00v\x00" + HEADER.ljust(117) + b"\n"
+
+
+@pytest.mark.parametrize("garbage", [b"", b"not numpy", b"PK\x03\x04 zip", b"\x93NUMPY\x01\x00v\x00{", HUGE])
 def test_what_is_no_array_is_said(course, garbage):
     (course / "val" / "mfccs" / "X.npy").write_bytes(garbage)
     with pytest.raises(DataError, match="is not an array that can be read"):
         load_dataset(course, "mfccs")
+
+
+def test_one_class_is_nothing_to_tell_apart(course):
+    for name in ("train", "val", "test"):
+        path = course / name / "mfccs" / "labels.npy"
+        np.save(path, np.full_like(np.load(path), "rock"))
+    with pytest.raises(DataError, match="has one class, rock"):
+        load_dataset(course, "mfccs")
+
+
+@pytest.mark.parametrize("change", [lambda X: X.astype(">f8"), np.asfortranarray, lambda X: X.astype(np.float16)])
+def test_other_ways_to_hold_the_same_numbers_are_read(course, change):
+    path = course / "val" / "mfccs" / "X.npy"
+    X = np.load(path)
+    np.save(path, change(X))
+    np.testing.assert_allclose(split_tensor(load_dataset(course, "mfccs").val), X, rtol=1e-3, atol=1e-3)
+
+
+def test_a_tracks_file_as_spreadsheets_write_it_is_read(course):
+    rows = "".join(f"song{i},{i}\r\n" for i in range(36))
+    (course / "val" / "tracks.csv").write_bytes(("\ufefftrack,start_s\r\n" + rows + "\r\n").encode())
+    assert list(load_dataset(course, "mfccs").val.tracks["track"]) == [f"song{i}" for i in range(36)]
+
+
+def test_the_digest_is_of_the_datasets_files_alone(course):
+    before = digest(course, "mfccs")
+    np.save(course / "val" / "mfccs" / "notes.npy", np.zeros(3))
+    (course / "backup" / "mfccs").mkdir(parents=True)
+    np.save(course / "backup" / "mfccs" / "X.npy", np.zeros(3))
+    assert digest(course, "mfccs") == before
 
 
 def test_what_is_missing_is_said(course):

@@ -34,7 +34,7 @@ def test_folders_become_a_dataset(folders, tmp_path):
         assert np.array_equal(datasets[0].splits[name].labels, datasets[1].splits[name].labels)
     split = datasets[0].test
     for row, (track, start_s) in enumerate(zip(split.tracks["track"], split.tracks["start_s"], strict=True)):
-        waveform, _ = soundfile.read(folders / f"{track}.wav", dtype="float32")
+        waveform, _ = soundfile.read(folders / track, dtype="float32")
         second = np.zeros((1, 8000), np.float32)
         cut = waveform[int(start_s) * 8000 :][:8000]
         second[0, : len(cut)] = cut
@@ -61,11 +61,23 @@ def test_every_set_has_every_class(sizes, seed):
     assert split_tracks(tracks, seed) == sets
 
 
+def test_hidden_files_are_passed_over_and_depth_does_not_matter(folders, tmp_path):
+    (folders / ".git").mkdir()
+    (folders / "rock" / ".DS_Store").write_text("not audio")
+    (folders / "rock" / "album").mkdir()
+    (folders / "rock" / "rock0.wav").rename(folders / "rock" / "album" / "rock1.wav")
+    prepare(folders, tmp_path / "out")
+    tracks = {track for name in SETS for track in load_dataset(tmp_path / "out", "mfccs").splits[name].tracks["track"]}
+    assert {"rock/album/rock1.wav", "rock/rock1.wav"} < tracks
+    assert len(tracks) == 10
+
+
 def test_too_few_tracks_and_no_folders_are_errors(folders, tmp_path):
     for i in range(3):
         (folders / "rock" / f"rock{i}.wav").unlink()
     with pytest.raises(DataError, match="rock: has 2 tracks"):
         prepare(folders, tmp_path / "out")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="holds no folders"):
-        prepare(tmp_path / "empty", tmp_path / "out")
+    for source in ("empty", "nowhere"):
+        with pytest.raises(DataError, match="holds no folders"):
+            prepare(tmp_path / source, tmp_path / "out")

@@ -34,16 +34,33 @@ def test_what_is_saved_predicts_the_same(trained, tmp_path):
     assert loaded.metrics["val"]["f1_macro"] == model.metrics["val"]["f1_macro"]
     assert loaded.training["history"][0]["train_loss"] == model.training["history"][0]["train_loss"]
     assert loaded.name == "model"
-    assert {path.name for path in (tmp_path / "deep" / "model").iterdir()} == {"model.json", "weights.safetensors"}
+    assert sorted(path.suffix for path in (tmp_path / "deep" / "model").iterdir()) == [".json", ".safetensors"]
 
 
 def test_a_model_replaces_the_one_before(trained, tmp_path):
     model, _ = trained
-    save_model(model, tmp_path)
+    save_model(model, tmp_path / "model")
     with torch.no_grad():
         next(model.network.parameters()).add_(1)
+    save_model(model, tmp_path / "model")
+    assert torch.equal(next(load_model(tmp_path / "model").network.parameters()), next(model.network.parameters()))
+    assert len(list((tmp_path / "model").iterdir())) == 2
+
+
+def test_an_interrupted_save_leaves_the_model_before(trained, tmp_path, monkeypatch):
+    model, _ = trained
     save_model(model, tmp_path)
-    assert torch.equal(next(load_model(tmp_path).network.parameters()), next(model.network.parameters()))
+    before = next(load_model(tmp_path).network.parameters())
+    with torch.no_grad():
+        next(model.network.parameters()).add_(1)
+    monkeypatch.setattr("genreline.learn.checkpoint.json_text", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        save_model(model, tmp_path)
+    assert torch.equal(next(load_model(tmp_path).network.parameters()), before)
+
+
+def interrupt(*args):
+    raise KeyboardInterrupt
 
 
 def edit(folder, **changes):
@@ -54,18 +71,22 @@ def edit(folder, **changes):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: (folder / "model.json").unlink(), "is missing"),
-        (lambda folder: (folder / "weights.safetensors").unlink(), "is missing"),
+        (lambda folder: (folder / "model.json").unlink(), "has no model.json"),
+        (lambda folder: weights(folder).unlink(), "is missing or not as model.json says"),
+        (lambda folder: weights(folder).write_bytes(b"x" * 100), "is missing or not as model.json says"),
+        (lambda folder: flip_last_byte(weights(folder)), "is missing or not as model.json says"),
+        (lambda folder: edit(folder, weights_digest="../../etc/passwd"), "is missing or not as model.json says"),
         (lambda folder: (folder / "model.json").write_text("{"), "not a model that can be read"),
         (lambda folder: (folder / "model.json").write_text("[]"), "not a model that can be read"),
         (lambda folder: (folder / "model.json").write_text("{}"), "not a model that can be read"),
+        (lambda folder: (folder / "model.json").write_text("[" * 100_000), "not a model that can be read"),
         (lambda folder: edit(folder, format=99), "has format 99"),
+        (lambda folder: edit(folder, format="1"), "has format '1'"),
         (lambda folder: edit(folder, classes=["a", "b"]), "not a model that can be read"),
+        (lambda folder: edit(folder, classes=["a", "a", "b"]), "classes are not different names"),
+        (lambda folder: edit(folder, classes=[None, 1, "b"]), "classes are not different names"),
         (lambda folder: edit(folder, features={"name": "mfccs", "rate_hz": 22050}), "other features"),
         (lambda folder: edit(folder, config={"epochs": -1}), "not a model that can be read"),
-        (lambda folder: (folder / "weights.safetensors").write_bytes(b"x" * 100), "not a model that can be read"),
-        (lambda folder: truncate(folder / "weights.safetensors"), "not a model that can be read"),
-        (lambda folder: flip_last_byte(folder / "weights.safetensors"), "is not the file that model.json describes"),
     ],
 )
 def test_a_damaged_folder_is_said(trained, tmp_path, damage, message):
@@ -77,8 +98,8 @@ def test_a_damaged_folder_is_said(trained, tmp_path, damage, message):
     assert "\n" not in str(error.value)
 
 
-def truncate(path):
-    path.write_bytes(path.read_bytes()[:-100])
+def weights(folder):
+    return next(folder.glob("*.safetensors"))
 
 
 def flip_last_byte(path):

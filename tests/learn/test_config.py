@@ -25,11 +25,17 @@ def test_overrides_go_over_the_file(tmp_path):
     assert load_config(path, ["model.activation=none"]).model.activation is None
 
 
-def test_another_name_drops_the_old_ones_settings(tmp_path):
+def test_nothing_is_dropped_whatever_the_order(tmp_path):
     path = tmp_path / "run.toml"
-    path.write_text('[optimizer]\nname = "SGD"\nmomentum = 0.9\n')
-    assert load_config(path, ["optimizer.name=AdamW"]).optimizer.model_dump() == {"name": "AdamW", "lr": 0.002}
-    assert load_config(path, ["optimizer.name=SGD"]).optimizer.model_dump()["momentum"] == 0.9
+    path.write_text("[optimizer]\nlr = 0.1\nmomentum = 0.9\n")
+    assert load_config(path, ["optimizer.name=SGD"]).optimizer.model_dump() == {
+        "name": "SGD",
+        "lr": 0.1,
+        "momentum": 0.9,
+    }
+    assert load_config(overrides=["optimizer.lr=.5", "optimizer.name=Adam"]).optimizer.lr == 0.5
+    scheduler = load_config(overrides=["scheduler.step_size=3", "scheduler.name=StepLR"]).scheduler
+    assert scheduler.model_dump() == {"name": "StepLR", "step_size": 3}
 
 
 @pytest.mark.parametrize(

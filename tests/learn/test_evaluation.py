@@ -40,8 +40,13 @@ def test_tracks_are_judged_where_they_are_known(model, mfccs):
 
 
 def test_labels_that_the_model_does_not_know_are_said(model, mfccs):
-    with pytest.raises(DataError, match="labels that train does not know: polka"):
+    with pytest.raises(DataError, match="labels that the model does not know: polka"):
         evaluate_model(model, Split(mfccs.test.X, np.full(45, "polka")))
+
+
+def test_a_track_of_two_labels_is_no_sample(model, mfccs):
+    tracks = {"track": np.array(["a medley"] * 45)}
+    assert "by_track" not in evaluate_model(model, Split(mfccs.test.X, mfccs.test.labels, tracks))
 
 
 def test_a_set_may_lack_a_class(model, mfccs):

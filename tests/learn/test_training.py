@@ -14,6 +14,8 @@ from genreline.learn.config import load_config
 from genreline.learn.models import build_network
 from genreline.learn.training import evaluate, fit, predict, train
 
+# A rate so high that epochs differ wildly: the best one is hardly ever the last.
+WILD = ["optimizer.name=Adam", "optimizer.lr=0.3"]
 QUICK = ["epochs=4", "optimizer.lr=0.05"]
 
 
@@ -54,6 +56,9 @@ def test_evaluate_is_step_1_4(mfccs):
     assert accuracy == pytest.approx(accuracy_score(y, predicted))
     assert np.array_equal(matrix, confusion_matrix(y, predicted))
     assert network.training
+    network[0].eval()  # frozen by its owner, and so it stays
+    evaluate(loaders.test, network, nn.CrossEntropyLoss())
+    assert not network[0].training
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
 
 
@@ -77,8 +82,7 @@ def test_the_same_seed_gives_the_same_run_to_the_last_bit(mfccs, melgrams, setti
 
 
 def test_the_snapshot_is_a_copy_of_the_best_epoch(mfccs):
-    # A rate so high that epochs differ wildly: the best one is hardly ever the last.
-    config = load_config(overrides=["epochs=12", "optimizer.lr=1.5", "seed=3"])
+    config = load_config(overrides=["epochs=12", "seed=3", *WILD])
     validated = []
     run = fit(config, mfccs, on_epoch=validated.append)
     assert validated == run.history
@@ -113,7 +117,14 @@ def test_a_run_that_diverges_says_so(mfccs):
     assert run.status == "diverged"
     assert not math.isfinite(run.history[-1].train_loss)
     assert len(run.history) < 9
-    assert run.best_epoch == sum(math.isfinite(epoch.train_loss) for epoch in run.history)
+    assert run.best_epoch == sum(math.isfinite(epoch.train_loss + epoch.val_loss) for epoch in run.history)
+
+
+def test_weights_that_blow_up_in_the_last_batch_are_no_snapshot(mfccs):
+    # One batch an epoch: its loss is still finite, and only what it leaves is not.
+    run = fit(load_config(overrides=["epochs=1", "batch_size=96", "optimizer.lr=1e38"]), mfccs)
+    assert math.isfinite(run.history[0].train_loss)
+    assert (run.status, run.best_epoch) == ("diverged", 0)
 
 
 def test_ctrl_c_keeps_the_best_snapshot(mfccs):
@@ -126,7 +137,7 @@ def test_ctrl_c_keeps_the_best_snapshot(mfccs):
     run = fit(config, mfccs, on_epoch=interrupt)
     assert run.status == "interrupted"
     assert len(run.history) == 2
-    assert run.best_epoch == 1
+    assert run.best_epoch == 1 + int(np.argmax([epoch.val_f1_macro for epoch in run.history]))
 
 
 def test_ctrl_c_before_the_first_epoch_is_raised(mfccs, monkeypatch):
@@ -176,6 +187,11 @@ def test_schedulers_that_go_by_batch_and_by_loss(mfccs):
         ("optimizer.momentun=0.9", "SGD refuses"),
         ("scheduler.name=Step", "torch has no scheduler 'Step'"),
         ("scheduler.name=StepLR", "StepLR refuses"),
+        ("scheduler={name='OneCycleLR', total_steps=5}", "OneCycleLR refuses"),
+        ("scheduler={name='StepLR', step_size=0}", "StepLR refuses"),
+        ("scheduler.name=LRScheduler", "LRScheduler refuses"),
+        ("optimizer.name=LBFGS", "LBFGS refuses"),
+        ("optimizer={name='Adam', betas=[0.9]}", "Adam refuses"),
     ],
 )
 def test_what_torch_does_not_take_is_said(mfccs, override, message):
@@ -184,9 +200,26 @@ def test_what_torch_does_not_take_is_said(mfccs, override, message):
     assert "\n" not in str(error.value)
 
 
-def test_an_unknown_device_is_said(mfccs):
-    with pytest.raises(ConfigError, match="device 'warp': torch cannot use it here; choose cpu"):
-        fit(load_config(), mfccs, device="warp")
+@pytest.mark.parametrize("device", ["warp", "meta"])
+def test_an_unknown_device_is_said(mfccs, device):
+    with pytest.raises(ConfigError, match=f"device '{device}': torch cannot use it here; choose cpu"):
+        fit(load_config(), mfccs, device=device)
+
+
+def test_early_stopping_waits_for_patience(mfccs):
+    config = load_config(overrides=["epochs=20", *WILD])
+    whole = fit(config, mfccs)
+    stopped = fit(config.model_copy(update={"patience": 4}), mfccs)
+    f1 = [epoch.val_f1_macro for epoch in whole.history]
+    best, expected = 0, len(f1)
+    for i, value in enumerate(f1):
+        best = i if value > f1[best] else best
+        if i - best >= 4:
+            expected = i + 1
+            break
+    assert expected < len(f1)
+    assert len(stopped.history) == expected
+    assert [e.train_loss for e in stopped.history] == [e.train_loss for e in whole.history[:expected]]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
-from genreline.errors import ConfigError
+from genreline.errors import ConfigError, GenrelineError
 from genreline.listen.picture import draw, save_picture
 from genreline.listen.timeline import Timeline
 
@@ -191,7 +191,7 @@ def test_a_wrong_suffix_is_refused_and_a_failure_leaves_nothing(
         raise OSError("the disk is full")
 
     monkeypatch.setattr(Figure, "savefig", fail)
-    with pytest.raises(OSError, match="disk is full"):
+    with pytest.raises(GenrelineError, match="disk is full"):
         save_picture(timeline_of(3), tmp_path / "a.png")
     assert list(tmp_path.iterdir()) == []
 

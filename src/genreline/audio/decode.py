@@ -1,7 +1,8 @@
 """Any sound file becomes a mono waveform at 8 kHz, in blocks. The only place that knows decoders.
 
 soundfile (libsndfile) reads wav, flac, mp3, ogg, opus, aiff and au; PyAV (FFmpeg's libraries) reads the rest: m4a,
-mp4, aac, webm, wma and more. What a file is, is told from its bytes, never from its name.
+mp4, aac, webm, wma and more. What a file is, is told from its bytes. A file may be hostile: FFmpeg is kept to formats
+that hold sound themselves, since playlists and the like would have it open other files or the network.
 """
 
 import re
@@ -33,7 +34,9 @@ CHUNK = 65536  # frames that a decoder hands over at a time
 
 _UNRECOGNISED, _UNSUPPORTED = 1, 4  # libsndfile's codes for what another decoder may still read
 _DECLARED = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")  # in libsndfile's log of a file
-_WITH_DURATION = {"matroska,webm", "asf"}  # FFmpeg estimates it for the others, from the bit rate
+_CONTAINERS = "mov,matroska,asf,aac,mp3,ogg,flac,wav,w64,aiff,au,caf,avi,flv,mpegts,mpeg,amr,ac3,eac3,ape,wv,tta"
+_WITH_DURATION = ("mp4", "matroska", "asf")  # FFmpeg estimates it for others, from the bit rate
+_ABSURD = 1e9  # beyond it a sample is no sound, and its power overflows
 _MOST_FRAMES = 2**48  # libsndfile declares 2**63 - 1 where a flac from a pipe declares nothing, and then cannot read it
 _UNKNOWN_SIZES = {0, 0xFFFFFFFF, 0x7FFFFFFF}  # what a wav written to a pipe declares
 
@@ -64,7 +67,7 @@ def blocks(source: Source, block_s: int = 60) -> Iterator[Waveform]:
     with _opened(source, name) as file:
         size = block_s * RATE_HZ
         ready: list[Waveform] = []
-        n_ready = 0
+        n_ready = n_yielded = 0
         for piece in _resampled(_chunks(file, name), name):
             ready.append(piece)
             n_ready += len(piece)
@@ -72,9 +75,11 @@ def blocks(source: Source, block_s: int = 60) -> Iterator[Waveform]:
                 waveform = np.concatenate(ready)
                 whole = n_ready // size * size
                 yield from waveform[:whole].reshape(-1, size)
-                ready, n_ready = [waveform[whole:]], n_ready - whole
+                ready, n_ready, n_yielded = [waveform[whole:]], n_ready - whole, n_yielded + whole
         if n_ready:
             yield np.concatenate(ready)
+        elif not n_yielded:
+            raise AudioError(f"{name}: is shorter than a sample at 8 kHz; choose a file with sound")
 
 
 def source_name(source: Source) -> str:
@@ -91,19 +96,27 @@ def _opened(source: Source, name: str) -> Iterator[BinaryIO]:
         if isinstance(source, bytes):
             yield BytesIO(source)
         elif isinstance(source, str | Path):
-            with open(source, "rb") as file:
-                yield file
-        elif source.seekable() and source.tell() == 0:
-            yield source
-        else:  # decoders seek, and count positions from the start of the file
-            with tempfile.TemporaryFile() as copy:
-                shutil.copyfileobj(source, copy)
-                copy.seek(0)
-                yield cast(BinaryIO, copy)
+            with open(source, "rb") as file, _seekable(file) as seekable:
+                yield seekable
+        else:
+            with _seekable(source) as seekable:
+                yield seekable
     except OSError as error:
         if isinstance(error, FileNotFoundError):
             raise AudioError(f"{name}: there is no such file; check the path") from error
         raise AudioError(f"{name}: cannot be read ({error.strerror or error})") from error
+
+
+@contextmanager
+def _seekable(file: BinaryIO) -> Iterator[BinaryIO]:
+    """The file itself, or a copy of what is left of it: decoders seek, and count from the start."""
+    if file.seekable() and file.tell() == 0:
+        yield file
+        return
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(file, copy)
+        copy.seek(0)
+        yield cast(BinaryIO, copy)
 
 
 def _chunks(file: BinaryIO, name: str) -> Iterator[tuple[int, Waveform]]:
@@ -167,35 +180,40 @@ def _by_soundfile(sound: soundfile.SoundFile, name: str) -> Iterator[tuple[int, 
     try:
         while len(frames := sound.read(CHUNK, dtype="float32", always_2d=True)):
             n_frames += len(frames)
-            yield sound.samplerate, frames.mean(axis=1)
+            with np.errstate(over="ignore"):  # the sum of absurd samples is infinite, which is told later
+                yield sound.samplerate, frames.mean(axis=1)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{name}: damaged or truncated ({error.error_string.rstrip('.')})") from error
     _check_length(n_frames / sound.samplerate, sound.frames / sound.samplerate, name)
 
 
 def _by_av(file: BinaryIO, name: str) -> Iterator[tuple[int, Waveform]]:
-    seconds, declared_s = 0.0, None
+    seconds, end_s, declared_s = 0.0, 0.0, None
+    only = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"}
     try:
-        with av.open(file, "r", metadata_errors="ignore") as container:
+        with av.open(file, "r", options=only, metadata_errors="ignore") as container:
             if not container.streams.audio:
                 raise AudioError(f"{name}: holds no audio; choose a file with sound")
             stream = container.streams.audio[0]
-            if stream.duration and stream.time_base and "mp4" in container.format.name:
-                declared_s = float(stream.duration * stream.time_base)
-            elif container.duration and len(container.streams) == 1 and container.format.name in _WITH_DURATION:
-                declared_s = container.duration / av.time_base
+            if container.duration and any(kind in container.format.name for kind in _WITH_DURATION):
+                declared_s = (container.duration + max(0, container.start_time or 0)) / av.time_base
             # It only unpacks samples to floats, a plane a channel: PyAV's own mono has a gain of sqrt(2).
             planar = av.AudioResampler(format="fltp")
-            for decoded in container.decode(stream):
-                _check_format(decoded.sample_rate, decoded.layout.nb_channels, name)
-                for frame in planar.resample(decoded):
-                    seconds += frame.samples / frame.sample_rate
-                    yield frame.sample_rate, frame.to_ndarray().mean(axis=0)
+            for packet in container.demux():  # pictures too: they may go on when the sound is over, and must be there
+                if packet.pts is not None:
+                    end_s = max(end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+                if packet.stream.index != stream.index:
+                    continue
+                for decoded in cast(list[av.AudioFrame], packet.decode()):
+                    _check_format(decoded.sample_rate, decoded.layout.nb_channels, name)
+                    for frame in planar.resample(decoded):
+                        seconds += frame.samples / frame.sample_rate
+                        yield frame.sample_rate, frame.to_ndarray().mean(axis=0)
     except (av.FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         state = f"damaged or truncated after {seconds:.1f} s" if seconds else "not an audio file that can be decoded"
         raise AudioError(f"{name}: {state} ({reason})") from error
-    _check_length(seconds, declared_s, name)
+    _check_length(end_s if seconds else 0, declared_s, name)
 
 
 def _check_format(rate_hz: int, channels: int, name: str) -> None:
@@ -216,8 +234,8 @@ def _resampled(chunks: Iterator[tuple[int, Waveform]], name: str) -> Iterator[Wa
     """The chunks at 8 kHz, by soxr. The rate is that of the first chunk: PyAV refuses a change on the way."""
     resampler = None
     for rate_hz, waveform in chunks:
-        if not np.isfinite(waveform).all():
-            raise AudioError(f"{name}: has samples that are not finite numbers; export it again")
+        if not (np.abs(waveform) < _ABSURD).all():  # NaN is not below it either
+            raise AudioError(f"{name}: has samples that are no sound (NaN, infinite or above 1e9); export it again")
         if rate_hz == RATE_HZ:
             yield waveform
             continue

@@ -65,17 +65,21 @@ def mfccs(segments: Tensor | np.ndarray) -> Tensor:
 
 def features(segments: Tensor | np.ndarray, kind: str) -> Tensor:
     """`mfccs(segments)` or `melgrams(segments)`, by the name that the course layout gives them."""
-    return {"mfccs": mfccs, "melgrams": melgrams}[kind](segments)
+    functions = {"mfccs": mfccs, "melgrams": melgrams}
+    if kind not in functions:
+        raise ValueError(f"features are {' or '.join(functions)}, not {kind!r}")
+    return functions[kind](segments)
 
 
 def _by_blocks(function: Callable[[Tensor], Tensor], segments: Tensor | np.ndarray) -> Tensor:
     """Apply `function` to blocks of 32 segments, which fit a processor's cache: twice as fast as all at once."""
-    segments = torch.as_tensor(segments)
+    segments = torch.as_tensor(segments).detach()
     if segments.ndim != 2 or segments.shape[1] != RATE_HZ:
         raise ValueError(f"segments have the shape (N, {RATE_HZ}); these have {tuple(segments.shape)}")
     # MFCCs of silence hinge on float64's epsilon, and 80 dB below a peak float32 is 2e-3 dB off.
     dtype = torch.float32 if segments.device.type == "mps" else torch.float64
-    return torch.cat([function(block.to(dtype)) for block in torch.split(segments, 32)])
+    size = 32 if segments.device.type == "cpu" else 4096
+    return torch.cat([function(block.to(dtype)) for block in torch.split(segments, size)])
 
 
 def _melgrams_of_block(segments: Tensor) -> Tensor:

@@ -73,7 +73,8 @@ def check_dataset(root: str | Path) -> Report:
 def _describe(name: str, kind: str, split: Split) -> SetReport:
     rows = split.X.reshape(len(split), -1)
     # Silence: every MFCC of a second the same in all frames, or a melgram without any structure (spec, Data).
-    flat = rows[:, 13:] if kind == "mfccs" else rows - rows[:, :1]
+    values = rows.astype(np.float32)
+    flat = values[:, 13:] if kind == "mfccs" else values - values[:, :1]
     return SetReport(
         name=name,
         shape=split.X.shape,
@@ -83,7 +84,7 @@ def _describe(name: str, kind: str, split: Split) -> SetReport:
         minimum=float(rows.min()),
         maximum=float(rows.max()),
         silent_rows=int((np.abs(flat) < 1e-6).all(axis=1).sum()),
-        duplicate_rows=len(rows) - len({row.tobytes() for row in rows}),
+        duplicate_rows=len(rows) - len(_rows(split)),
     )
 
 
@@ -91,6 +92,8 @@ def _compare_sets(root: Path, splits: Mapping[str, Split], report: Report) -> No
     """Whether the sets belong together: labels that train knows, no row and no track in two of them."""
     if "train" in splits:
         classes = tuple(map(str, np.unique(splits["train"].labels)))
+        if len(classes) < 2:
+            report.problems.append(f"{root / 'train'}: has one class, {classes[0]}; there is nothing to tell apart")
         for name, split in splits.items():
             try:
                 indices(split.labels, classes, str(root / name))
@@ -112,7 +115,8 @@ def _compare_sets(root: Path, splits: Mapping[str, Split], report: Report) -> No
 
 
 def _rows(split: Split) -> set[bytes]:
-    return {row.tobytes() for row in split.X}
+    """The distinct rows, as float32: a copy of a row in another type, or with another zero, is the same row."""
+    return {row.tobytes() for row in split.X.astype(np.float32) + np.float32(0)}
 
 
 def _values(split: Split, column: str) -> set[str]:

@@ -9,6 +9,7 @@ Class names and their number come from the training set's labels. Nothing is eve
 import csv
 import hashlib
 import io
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ from genreline.errors import DataError
 from genreline.files import digest_file, replacing, write_text
 
 SETS = ("train", "val", "test")
+
+_NO_TEXT = {"Cc", "Cs"}  # control characters and lone surrogates, which no terminal or file should be given
 
 Labels = NDArray[np.str_]
 
@@ -78,6 +81,8 @@ def load_dataset(root: str | Path, features: str) -> Dataset:
     """
     splits = {name: load_split(root, name, features) for name in SETS}
     classes = tuple(str(label) for label in np.unique(splits["train"].labels))
+    if len(classes) < 2:
+        raise DataError(f"{Path(root) / 'train'}: has one class, {classes[0]}; there is nothing to tell apart")
     for name, split in splits.items():
         indices(split.labels, classes, f"{Path(root) / name}")
     return Dataset(features, classes, splits, digest(root, features))
@@ -99,21 +104,31 @@ def load_split(root: str | Path, name: str, features: str) -> Split:
         raise DataError(f"{folder / 'X.npy'}: is {X.dtype} {X.shape}; {features} are {wanted}")
     if labels.dtype.kind != "U" or labels.ndim != 1:
         raise DataError(f"{folder / 'labels.npy'}: is {labels.dtype} {labels.shape}; labels are strings (N,)")
+    for label in map(str, np.unique(labels)):
+        if not label.strip() or any(unicodedata.category(letter) in _NO_TEXT for letter in label):
+            raise DataError(f"{folder / 'labels.npy'}: {label!r} is no class name; a name has letters on one line")
     if len(X) != len(labels):
         raise DataError(f"{folder}: X.npy has {len(X)} rows and labels.npy {len(labels)}; they must be the same")
     if len(X) == 0:
         raise DataError(f"{folder}: the set is empty; prepare the dataset again")
-    if not np.isfinite(X).all():
-        bad = int(np.argmin(np.isfinite(X).reshape(len(X), -1).all(axis=1)))
-        raise DataError(f"{folder / 'X.npy'}: has NaN or infinity, first in row {bad}; compute the features again")
+    with np.errstate(over="ignore"):  # networks compute in float32, where 1e300 is infinite
+        finite = np.isfinite(X.astype(np.float32)).reshape(len(X), -1).all(axis=1)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise DataError(f"{folder / 'X.npy'}: has NaN or infinity, first in row {row}; compute the features again")
     return Split(X, labels, _load_tracks(root / name / "tracks.csv", len(X)))
 
 
-def indices(labels: Labels, classes: Sequence[str], where: str) -> NDArray[np.int64]:
-    """Labels as class numbers 0..n-1 (spec 1.1): (N,) int64. DataError for labels that are not among the classes."""
+def indices(labels: Labels, classes: Sequence[str], where: str, whose: str = "train") -> NDArray[np.int64]:
+    """Labels as class numbers 0..n-1 (spec 1.1): (N,) int64.
+
+    Raises:
+        DataError: labels that are not among the classes; it says `where` they are and `whose` the classes are.
+    """
     unknown = sorted(set(np.unique(labels)) - set(classes))
     if unknown:
-        raise DataError(f"{where}: has labels that train does not know: {', '.join(unknown)}; it knows {list(classes)}")
+        known = ", ".join(classes)
+        raise DataError(f"{where}: has labels that {whose} does not know: {', '.join(unknown)}; it knows {known}")
     order = np.argsort(classes)
     return order[np.searchsorted(np.asarray(classes)[order], labels)].astype(np.int64)
 
@@ -135,18 +150,25 @@ def write_split(root: str | Path, name: str, features: str, split: Split) -> Non
 def digest(root: str | Path, features: str) -> str:
     """SHA-256 over the names and contents of X.npy and labels.npy of every set that is there."""
     total = hashlib.sha256()
-    for path in sorted(Path(root).glob(f"*/{features}/*.npy")):
-        total.update(f"{path.relative_to(root).as_posix()} {digest_file(path)}\n".encode())
+    for name in sorted(f"{each}/{features}/{file}" for each in SETS for file in ("X.npy", "labels.npy")):
+        if (path := Path(root) / name).is_file():
+            total.update(f"{name} {digest_file(path)}\n".encode())
     return total.hexdigest()
 
 
 def _load_array(path: Path) -> NDArray[Any]:
     try:
-        return np.asarray(np.load(path, allow_pickle=False))
+        with path.open("rb") as file:
+            if file.read(6) != b"\x93NUMPY":
+                raise DataError(f"{path}: is not an array that can be read (no .npy file); write it again")
+        # Mapped first: an array that claims to be larger than its file is then refused, not allocated.
+        array = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
     except FileNotFoundError as error:
         raise DataError(f"{path}: the file is missing") from error
-    except (OSError, ValueError, EOFError) as error:
-        reason = "holds Python objects, which are never loaded" if "allow_pickle" in str(error) else f"{error}"
+    except (OSError, ValueError, EOFError, OverflowError) as error:
+        objects = "Python object" in str(error) or "allow_pickle" in str(error)
+        reason = "holds Python objects, which are never loaded" if objects else " ".join(str(error).split())
         raise DataError(f"{path}: is not an array that can be read ({reason}); write it again") from error
 
 
@@ -154,8 +176,8 @@ def _load_tracks(path: Path, n: int) -> Mapping[str, Labels] | None:
     if not path.exists():
         return None
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            header, *rows = csv.reader(file, strict=True)
+        with path.open(encoding="utf-8-sig", newline="") as file:  # with the mark that spreadsheets put before it
+            header, *rows = filter(None, csv.reader(file, strict=True))
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
         raise DataError(f"{path}: is not a CSV file with a header ({error})") from error
     if "track" not in header or len(set(header)) != len(header):

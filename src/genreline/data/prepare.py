@@ -18,9 +18,10 @@ SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
 
 
 def prepare(source: str | Path, out: str | Path, seed: int = 0, on_track: Callable[[], object] = lambda: None) -> None:
-    """Write the dataset of `source`, one folder of audio files a class, to `out` in both representations.
+    """Write the dataset of `source`, with a folder of audio files for each class, to `out` in both representations.
 
-    Every second of a track goes to the same set; tracks.csv names the track and the second of every row.
+    The files may be at any depth in their class's folder; hidden ones are passed over. Every second of a track goes to
+    the same set, and tracks.csv names the track and the second of every row.
 
     Args:
         on_track: called after each file, for progress.
@@ -30,11 +31,8 @@ def prepare(source: str | Path, out: str | Path, seed: int = 0, on_track: Callab
         AudioError: a file that cannot be decoded.
     """
     source = Path(source)
-    tracks = {
-        folder.name: sorted(path for path in folder.iterdir() if path.is_file())
-        for folder in sorted(source.iterdir())
-        if folder.is_dir()
-    }
+    folders = sorted(path for path in source.iterdir() if path.is_dir()) if source.is_dir() else []
+    tracks = {folder.name: _visible_files(folder) for folder in folders if not folder.name.startswith(".")}
     if not tracks:
         raise DataError(f"{source}: holds no folders; make one for each class, with its audio files in it")
     sets = split_tracks(tracks, seed)
@@ -47,12 +45,18 @@ def prepare(source: str | Path, out: str | Path, seed: int = 0, on_track: Callab
             for kind in FEATURE_SHAPES:
                 rows[kind].append(features(cut, kind).numpy())
             labels += [label] * len(cut)
-            columns["track"] += [f"{label}/{path.stem}"] * len(cut)
+            columns["track"] += [path.relative_to(source).as_posix()] * len(cut)
             columns["start_s"] += [str(second) for second in range(len(cut))]
             on_track()
         columns_as_arrays = {column: np.array(values) for column, values in columns.items()}
         for kind, parts in rows.items():
             write_split(out, name, kind, Split(np.concatenate(parts), np.array(labels), columns_as_arrays))
+
+
+def _visible_files(folder: Path) -> list[Path]:
+    """All files below a folder but hidden ones, which are the file manager's."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
 def split_tracks(tracks: Mapping[str, Sequence[Path]], seed: int) -> dict[str, list[tuple[str, Path]]]:

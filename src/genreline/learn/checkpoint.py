@@ -1,12 +1,17 @@
-"""A model folder: `weights.safetensors` and `model.json`. No pickle, so loading one runs no code of its maker.
+"""A model folder: `model.json` and `weights-DIGEST.safetensors`. No pickle: loading one runs no code of its maker.
 
-model.json is written last and names the digest of the weights, so a folder that loads is complete.
+model.json is written last and names the weights by their digest, so a folder that loads is complete, and a model that
+is replaced is there until the new one is.
 """
 
+import hashlib
 import json
 import platform
+import re
+import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
@@ -26,7 +31,7 @@ from genreline.learn.models import build_network
 from genreline.learn.training import Run
 
 FORMAT = 1
-WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
+DESCRIPTION = "model.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +77,10 @@ class Model:
 def save_model(model: Model, folder: str | Path) -> None:
     """Write a model folder (made if need be); a model that was there before is replaced."""
     folder = Path(folder)
-    with replacing(folder / WEIGHTS) as temporary:
-        safetensors.torch.save_file(model.network.state_dict(), temporary)
+    weights = safetensors.torch.save(model.network.state_dict())
+    weights_digest = hashlib.sha256(weights).hexdigest()
+    with replacing(folder / _weights_file(weights_digest)) as temporary:
+        temporary.write_bytes(weights)
     description = {
         "format": FORMAT,
         "classes": model.classes,
@@ -81,12 +88,15 @@ def save_model(model: Model, folder: str | Path) -> None:
         "config": model.config.model_dump(mode="json"),
         "config_digest": model.config.digest(),
         "data_digest": model.data_digest,
-        "weights_digest": digest_file(folder / WEIGHTS),
+        "weights_digest": weights_digest,
         "metrics": model.metrics,
         "training": model.training,
         "versions": versions(),
     }
     write_text(folder / DESCRIPTION, json_text(description))
+    for other in folder.glob(_weights_file("*")):
+        if other.name != _weights_file(weights_digest):
+            other.unlink()
 
 
 def load_model(name_or_folder: str | Path) -> Model:
@@ -102,24 +112,22 @@ def load_model(name_or_folder: str | Path) -> Model:
         raise CheckpointError(
             f"{name_or_folder}: no such model folder, nor one that ships ({', '.join(shipped_models())})"
         )
-    for file in (DESCRIPTION, WEIGHTS):
-        if not (folder / file).is_file():
-            raise CheckpointError(f"{folder / file}: is missing, so this is no complete model folder; train it again")
+    if not (folder / DESCRIPTION).is_file():
+        raise CheckpointError(f"{folder}: has no {DESCRIPTION}, so it is no complete model folder; train it again")
     try:
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        weights = safetensors.torch.load_file(folder / WEIGHTS)
         if description["format"] != FORMAT:
-            raise CheckpointError(
-                f"{folder}: has format {description['format']}, this version reads {FORMAT}; update it"
-            )
-        if description["weights_digest"] != digest_file(folder / WEIGHTS):
-            raise CheckpointError(
-                f"{folder}: {WEIGHTS} is not the file that {DESCRIPTION} describes; train or copy again"
-            )
+            raise CheckpointError(f"{folder}: has format {description['format']!r}, this version reads {FORMAT}")
+        weights_file = folder / _weights_file(re.sub("[^0-9a-f]", "", description["weights_digest"]))
+        if not weights_file.is_file() or digest_file(weights_file) != description["weights_digest"]:
+            raise CheckpointError(f"{weights_file}: is missing or not as {DESCRIPTION} says; train or copy it again")
+        weights = safetensors.torch.load_file(weights_file)
         config = parse_config(description["config"], f"{folder / DESCRIPTION}")
         if description["features"] != _feature_definition(config.features):
             raise CheckpointError(f"{folder}: was trained on other features than this version computes; train it again")
-        classes = tuple(map(str, description["classes"]))
+        classes = tuple(description["classes"])
+        if len(set(classes)) < len(classes) or not all(isinstance(name, str) and name for name in classes):
+            raise CheckpointError(f"{folder / DESCRIPTION}: its classes are not different names; train it again")
         network = build_network(config, FEATURE_SHAPES[config.features], len(classes))
         network.load_state_dict(weights)
         return Model(
@@ -141,13 +149,31 @@ def shipped_models() -> list[str]:
     return sorted(path.name for path in folder.iterdir() if (path / DESCRIPTION).is_file()) if folder.is_dir() else []
 
 
+def _weights_file(weights_digest: str) -> str:
+    return f"weights-{weights_digest[:16]}.safetensors"
+
+
 def versions() -> dict[str, str]:
-    """The versions of all that decides a result to the last bit."""
+    """What decides a result to the last bit, beside configuration, data and device."""
     return {
         "python": platform.python_version(),
         **{name: version(name) for name in ("genreline", "torch", "numpy")},
         "machine": platform.machine(),
+        "commit": _commit(),
     }
+
+
+@cache
+def _commit() -> str:
+    """The commit of the source that runs, with "-dirty" if it was changed since; "unknown" where it is no checkout."""
+    checkout = Path(str(resources.files("genreline"))).parents[1]
+    if not (checkout / "pyproject.toml").is_file():  # installed: a git checkout around it would be somebody else's
+        return "unknown"
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        return subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def _shipped_folder() -> Path:

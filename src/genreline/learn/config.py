@@ -35,7 +35,7 @@ class ConvNetConfig(_Settings):
     """Four convolutions, 1-16-32-64-128, kernel 5, then x-1024-256-32-classes (spec 2.2)."""
 
     name: Literal["cnn"] = "cnn"
-    padding: int = Field(2, ge=0)
+    padding: int = Field(2, ge=0, le=4)
     pooling: int = Field(2, ge=1)
     """Kernel of the max pooling after each convolution; 1 is none. 2.3 has padding 0 and pooling 1, 2.4 has 2 and 2."""
     activation: str | None = None
@@ -80,7 +80,9 @@ class Config(_Settings):
     weight_averaging: float = Field(0.0, ge=0, lt=1)
     """Decay of an exponential moving average of the weights, which is then what is validated and kept; 0 is none."""
     epochs: int = Field(30, ge=1)
-    batch_size: int = Field(16, ge=1)
+    patience: int | None = Field(None, ge=1)
+    """Early stopping: end after as many epochs in a row without a better validation macro F1 (spec 3.7)."""
+    batch_size: int = Field(16, ge=1, le=2**20)
     seed: int = Field(0, ge=0, lt=2**63)
 
     @model_validator(mode="before")
@@ -159,18 +161,17 @@ def _parse(value: str) -> Any:
     try:
         return tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
+        pass
+    try:
+        return float(value)  # .9 and 1. are no TOML
+    except ValueError:
         return value
 
 
 def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
-    """Merge nested settings; a part that changes its `name` starts afresh, as its other keys belong to the old one."""
+    """Merge nested settings. Nothing is dropped: what another name does not take is refused aloud later."""
     for key, value in other.items():
-        old = into.get(key)
-        if (
-            isinstance(value, Mapping)
-            and isinstance(old, dict)
-            and value.get("name", old.get("name")) == old.get("name")
-        ):
-            _merge(old, value)
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
         else:
-            into[key] = dict(value) if isinstance(value, Mapping) else value
+            into[key] = value

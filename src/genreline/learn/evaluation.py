@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from genreline.data.layout import Split, indices
+from genreline.data.layout import Labels, Split, indices
 from genreline.data.loaders import make_loader, split_tensor
 from genreline.learn.checkpoint import Model
 from genreline.learn.metrics import per_class, score, score_by_track
@@ -17,12 +17,13 @@ def evaluate_model(model: Model, split: Split, where: str = "labels") -> dict[st
 
     Returns:
         loss, f1_macro, accuracy, classes, confusion_matrix (truth in rows), per_class, n; and, where the set has
-        tracks, by_track: the same figures with each track as one sample, predicted by its mean probabilities.
+        tracks and each has one label, by_track: the same figures with each track as one sample, predicted by its mean
+        probabilities.
 
     Raises:
         DataError: labels that the model does not know.
     """
-    targets = torch.from_numpy(indices(split.labels, model.classes, where))
+    targets = torch.from_numpy(indices(split.labels, model.classes, where, "the model"))
     logits, _ = predict(make_loader(split_tensor(split), targets, batch_size=256), model.network)
     loss = float(nn.functional.cross_entropy(logits, targets))
     truth, n_classes = targets.numpy(), len(model.classes)
@@ -33,7 +34,11 @@ def evaluate_model(model: Model, split: Split, where: str = "labels") -> dict[st
         "per_class": per_class(scores.confusion_matrix, model.classes),
         "n": len(truth),
     }
-    if split.tracks is not None:
+    if split.tracks is not None and _tracks_have_one_label(split.labels, split.tracks["track"]):
         by_track = score_by_track(truth, logits.softmax(dim=1).numpy(), split.tracks["track"])
         figures["by_track"] = {**by_track._asdict(), "n": int(by_track.confusion_matrix.sum())}
     return figures
+
+
+def _tracks_have_one_label(labels: Labels, tracks: Labels) -> bool:
+    return len(set(zip(tracks, labels, strict=True))) == len(set(tracks))

@@ -1,5 +1,6 @@
 """The two networks of the specification, and any configuration of them."""
 
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -137,9 +138,10 @@ def _activation(name: str | None) -> list[nn.Module]:
     if not (isinstance(activation, type) and issubclass(activation, nn.Module)):
         raise ConfigError(f"model.activation: torch.nn has no activation {name!r}; ReLU, ELU and SiLU are some it has")
     try:
-        made = activation()
-        probe = made(torch.zeros(1, 2, 4, 4))
-    except (TypeError, RuntimeError) as error:
+        with warnings.catch_warnings(action="error"):  # Softmax guesses a dimension
+            made = activation()
+            probe = made(torch.zeros(1, 2, 4, 4))
+    except (TypeError, RuntimeError, Warning) as error:
         raise ConfigError(f"model.activation: {name} cannot stand alone between layers ({error})") from error
     if not isinstance(probe, Tensor) or probe.shape != (1, 2, 4, 4):
         raise ConfigError(f"model.activation: {name} changes its input's shape; choose one that works by element")

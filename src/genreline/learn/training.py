@@ -27,6 +27,9 @@ from genreline.learn.config import Config
 from genreline.learn.metrics import Scores, score
 from genreline.learn.models import Standardise, build_network
 
+# cuBLAS reads it once, before its first product, and is deterministic with it alone.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 Batches = Iterable[tuple[Tensor, ...]] | Loader
 
@@ -89,11 +92,21 @@ def evaluate(loader: Batches, network: nn.Module, loss_function: LossFunction) -
 @torch.no_grad()
 def predict(loader: Batches, network: nn.Module) -> tuple[Tensor, Tensor]:
     """The logits (N, n_classes) and targets (N,) of all batches, the network in evaluation mode meanwhile."""
-    was_training = network.training
-    network.eval()
-    pairs = [(network(inputs), targets) for inputs, targets in loader]
-    network.train(was_training)
+    with evaluating(network):
+        pairs = [(network(inputs), targets) for inputs, targets in loader]
     return torch.cat([logits for logits, _ in pairs]), torch.cat([targets for _, targets in pairs])
+
+
+@contextlib.contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """The network in evaluation mode meanwhile; afterwards each of its modules is in the mode that it was in."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 @dataclass(frozen=True)
@@ -115,10 +128,10 @@ class Run:
 
     Attributes:
         network: the snapshot with the best validation macro F1, on the CPU, in evaluation mode (spec 1.7).
-        last_network: the network as the last epoch left it (spec 1.5), likewise.
+        last_network: the network as the last epoch, or the interruption, left it (spec 1.5), likewise.
         best_epoch: the number of the snapshot's epoch, the first of equals; 0 if none was finite.
         history: an Epoch for each epoch that was completed.
-        status: "diverged" if a training loss was NaN or infinite (the run ends there), "interrupted" by Ctrl-C.
+        status: "diverged" if a loss was NaN or infinite (the run ends there), "interrupted" by Ctrl-C.
     """
 
     config: Config
@@ -159,7 +172,7 @@ def fit(
         step_by_batch()
         update_average()
 
-    with _threads_for(config):
+    with _threads_for(config), _deterministic(device):
         try:
             for number in range(1, config.epochs + 1):
                 start, lr = time.perf_counter(), float(optimizer.param_groups[0]["lr"])
@@ -168,14 +181,17 @@ def fit(
                 seconds = time.perf_counter() - start
                 epoch = Epoch(number, train_loss, val.loss, val.f1_macro, val.accuracy, lr, seconds)
                 run.history.append(epoch)
-                on_epoch(epoch)
-                if not math.isfinite(train_loss):
-                    run.status = "diverged"
-                    break
-                if val.f1_macro > best_f1:
+                finite = math.isfinite(train_loss) and math.isfinite(val.loss)
+                if finite and val.f1_macro > best_f1:
                     # A copy: state_dict() refers to the living weights, which the next epoch changes.
                     best_f1, best_weights = val.f1_macro, copy.deepcopy(judged.state_dict())
                     run.best_epoch = number
+                on_epoch(epoch)
+                if not finite:
+                    run.status = "diverged"
+                    break
+                if config.patience and number - run.best_epoch >= config.patience:
+                    break
                 step_by_epoch(val.loss)
         except KeyboardInterrupt:
             if not run.history:
@@ -195,14 +211,24 @@ def seed_everything(seed: int) -> None:
 
 
 def check_device(device: str) -> None:
-    """ConfigError where torch does not have the device; on CUDA also switch to the deterministic algorithms."""
+    """ConfigError where torch does not have the device: cpu, cuda, cuda:1, mps."""
     try:
+        if torch.device(device).type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError("cpu, cuda and mps can be used")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device {device!r}: torch cannot use it here; choose cpu ({_first_line(error)})") from error
-    if device.startswith("cuda"):
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked for by use_deterministic_algorithms
-        torch.use_deterministic_algorithms(True)
+
+
+@contextlib.contextmanager
+def _deterministic(device: str) -> Iterator[None]:
+    """On CUDA, torch's deterministic algorithms meanwhile; on the CPU they are deterministic as they are."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(before or device.startswith("cuda"))
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def _new_network(config: Config, dataset: Dataset) -> nn.Module:
@@ -219,9 +245,12 @@ def _build_optimizer(config: Config, network: nn.Module) -> Optimizer:
     kind = getattr(torch.optim, name, None)
     if not (isinstance(kind, type) and issubclass(kind, Optimizer) and kind is not Optimizer):
         raise ConfigError(f"optimizer.name: torch.optim has no {name!r}; SGD, Adam and AdamW are some it has")
+    probe = nn.Parameter(torch.zeros(2, 2))
+    probe.grad = torch.zeros(2, 2)
     try:
+        kind([probe], **settings).step()  # some arguments, and the need for a closure, are only found out in a step
         made: Optimizer = kind(network.parameters(), **settings)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # whatever torch makes of a user's settings
         raise ConfigError(f"optimizer: {name} refuses {settings} ({_first_line(error)})") from error
     return made
 
@@ -278,13 +307,20 @@ def _build_schedule(
         settings = {"max_lr": config.optimizer.lr, "total_steps": config.epochs * n_batches, **settings}
     elif name == "CosineAnnealingLR":
         settings = {"T_max": config.epochs, **settings}
+    by_batch = name in {"OneCycleLR", "CyclicLR"}
+    arguments = [0.0] if name == "ReduceLROnPlateau" else []
     try:
+        stand_in = torch.optim.SGD([nn.Parameter(torch.zeros(1))], config.optimizer.lr, momentum=0.9)
+        rehearsal: Any = kind(stand_in, **settings)
+        stand_in.step()
+        for _ in range(config.epochs * (n_batches if by_batch else 1)):  # the whole run: some refuse only the last step
+            rehearsal.step(*arguments)
         made: Any = kind(optimizer, **settings)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # whatever torch makes of a user's settings
         raise ConfigError(f"scheduler: {name} refuses {settings} ({_first_line(error)})") from error
-    if name in {"OneCycleLR", "CyclicLR"}:
+    if by_batch:
         return made.step, lambda val_loss: None
-    return lambda: None, made.step if name == "ReduceLROnPlateau" else lambda val_loss: made.step()
+    return lambda: None, made.step if arguments else lambda val_loss: made.step()
 
 
 @contextlib.contextmanager
@@ -299,4 +335,4 @@ def _threads_for(config: Config) -> Iterator[None]:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -15,6 +15,7 @@ from genreline.audio.decode import RATE_HZ, Source, blocks, source_name
 from genreline.audio.features import features, segments
 from genreline.data.loaders import Loader, make_loader
 from genreline.learn.checkpoint import Model, load_model
+from genreline.learn.training import evaluating
 from genreline.listen.timeline import Timeline
 
 DEFAULT_MODEL = "genres7-cnn"
@@ -26,7 +27,7 @@ def infer(loader: Iterable[tuple[Tensor, ...]] | Loader, model: nn.Module) -> li
 
     Batches are (inputs,) or (inputs, anything else), on the model's device.
     """
-    return [int(number) for batch in loader for number in _probabilities(model, batch[0]).argmax(dim=1)]
+    return [number for batch in loader for number in _probabilities(model, batch[0]).argmax(dim=1).tolist()]
 
 
 class Recognizer:
@@ -71,8 +72,5 @@ class Recognizer:
 @torch.no_grad()
 def _probabilities(model: nn.Module, inputs: Tensor) -> Tensor:
     """(N, *shape) -> (N, n_classes) that sum to 1, the model in evaluation mode meanwhile."""
-    was_training = model.training
-    model.eval()
-    probabilities = torch.softmax(model(inputs), dim=1)
-    model.train(was_training)
-    return probabilities
+    with evaluating(model):
+        return torch.softmax(model(inputs), dim=1)
