@@ -290,9 +290,9 @@ def study(
         todo = jobs_of(chosen, data, out, seeds, epochs, device)
         done = sum(job.path.exists() for job in todo)
         with _progress() as progress:
-            task = progress.add_task(name, total=len(todo), completed=done)
+            task = progress.add_task(chosen.name, total=len(todo), completed=done)
             for job in run_study(todo, jobs):
-                progress.update(task, advance=1, description=f"{name}: {job.variant}, seed {job.config.seed}")
+                progress.update(task, advance=1, description=f"{chosen.name}: {job.variant}, seed {job.config.seed}")
         rows = write_table(todo)
         columns = [
             "variant",
