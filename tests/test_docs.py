@@ -31,3 +31,9 @@ def test_the_readmes_commands_exist():
     assert targets == {"demo", "check"}
     for target in targets:
         assert f"\n{target}: " in (ROOT / "Makefile").read_text()
+
+
+def test_links_lead_somewhere():
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -1,0 +1,179 @@
+"""The report's figures: plain numbers in, the bytes of a PNG out. They know nothing of studies and runs.
+
+Two colours, blue and orange, that stay apart without colour vision; the second is dashed or hollow as well, so that
+nothing is said by hue alone. The same numbers give the same bytes.
+"""
+
+import io
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+_BLUE, _ORANGE, _INK, _FAINT, _GRID = "#0068a8", "#d55e00", "#1c2126", "#626a72", "#e3e6e9"
+_DOTS_PER_INCH = 130
+
+Curves = Sequence[tuple[ArrayLike, ArrayLike]]
+"""A pair of curves, by epoch, for each seed."""
+
+
+def loss_curves(panels: Mapping[str, Curves]) -> bytes:
+    """Loss over epochs, a panel for each name: train solid blue, validation dashed orange, a line for each seed."""
+    figure, axes = _panels(list(panels))
+    values = np.concatenate([np.ravel(curve) for curves in panels.values() for pair in curves for curve in pair])
+    values = values[np.isfinite(values)]
+    for ax, curves in zip(axes, panels.values(), strict=True):
+        for train, val in curves:
+            epochs = np.arange(1, len(np.ravel(train)) + 1)
+            marker = "." if len(epochs) == 1 else None
+            ax.plot(epochs, train, color=_BLUE, linewidth=1.1, alpha=0.8, label="train", marker=marker)
+            ax.plot(epochs, val, color=_ORANGE, linewidth=1.1, alpha=0.8, linestyle=(0, (3, 1.5)), label="validation")
+    if len(values):  # a few losses of a run that explodes must not flatten the others
+        axes[0].set_ylim(min(0.0, values.min()), 1.08 * min(values.max(), 3 * np.median(values)))
+    _key(figure, axes)
+    figure.supylabel("loss", fontsize=9, color=_FAINT)
+    return _png(figure)
+
+
+def rate_traces(panels: Mapping[str, Sequence[float]]) -> bytes:
+    """The learning rate that each epoch began with, on a logarithmic axis, a panel for each name."""
+    figure, axes = _panels(list(panels))
+    for ax, rates in zip(axes, panels.values(), strict=True):
+        ax.step(np.arange(1, len(rates) + 1), rates, where="mid", color=_BLUE, linewidth=1.5)
+        ax.set_yscale("log")
+    figure.supylabel("learning rate", fontsize=9, color=_FAINT)
+    return _png(figure)
+
+
+def confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> bytes:
+    """A confusion matrix (C, C), truth in rows: each cell its count and its share of the row, darker for more."""
+    count = len(classes)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    side = 1.9 + 0.75 * count
+    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+    ax = figure.add_subplot()
+    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row in range(count):
+        for column in range(count):
+            text = f"{shares[row, column]:.0%}\n{matrix[row, column]}"
+            colour = "white" if shares[row, column] > 0.55 else _INK
+            ax.text(column, row, text, ha="center", va="center", fontsize=8.5, color=colour)
+    names = [_short(name, 20) for name in classes]
+    ax.set_xticks(range(count), names, rotation=35, ha="right", rotation_mode="anchor", parse_math=False)
+    ax.set_yticks(range(count), names, parse_math=False)
+    ax.set_xlabel("predicted", color=_FAINT)
+    ax.set_ylabel("truth", color=_FAINT)
+    _plain(ax)
+    return _png(figure)
+
+
+def time_performance(points: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> bytes:
+    """Macro F1 over seconds, a point for each seed (hollow) and the mean of each name (filled, with its name)."""
+    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    ax = figure.add_subplot()
+    means = {name: (float(np.mean(seconds)), float(np.mean(f1))) for name, (seconds, f1) in points.items()}
+    for seconds, f1 in points.values():
+        ax.plot(seconds, f1, "o", markersize=4, markerfacecolor="none", markeredgecolor=_FAINT, markeredgewidth=0.7)
+    for i, (name, mean) in enumerate(means.items()):
+        ax.plot(*mean, "o", markersize=8, color=_BLUE)
+        label = ax.annotate(_short(name, 24), mean, (0, 8 if i % 2 == 0 else -15), textcoords="offset points")
+        label.set(ha="center", fontsize=9, color=_INK, parse_math=False)
+    times = [seconds for seconds, _ in means.values()]
+    if max(times) > 5 * min(times) > 0:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:g}")
+    ax.margins(0.12)
+    ax.set_xlabel("seconds of training", color=_FAINT)
+    ax.set_ylabel("macro F1 on the test set", color=_FAINT)
+    ax.grid(color=_GRID)
+    _plain(ax)
+    return _png(figure)
+
+
+def gaps(losses: Mapping[str, tuple[float, float]]) -> bytes:
+    """The train loss (blue disc) and validation loss (orange square) of each name, and the gap as the bar between."""
+    figure = Figure(figsize=(7.2, 1.2 + 0.36 * len(losses)), layout="constrained")
+    ax = figure.add_subplot()
+    for y, (train, val) in enumerate(losses.values()):
+        ax.plot([train, val], [y, y], color=_FAINT, linewidth=2, zorder=1)
+        ax.plot(train, y, "o", color=_BLUE, markersize=8, label="train")
+        ax.plot(
+            val, y, "s", color=_ORANGE, markerfacecolor="white", markeredgewidth=2, markersize=7, label="validation"
+        )
+    ax.set_yticks(range(len(losses)), [_short(name, 40) for name in losses], parse_math=False)
+    ax.set_ylim(len(losses) - 0.4, -0.6)
+    ax.set_xlabel("loss of the last epoch", color=_FAINT)
+    ax.grid(axis="x", color=_GRID)
+    _plain(ax)
+    _key(figure, [ax])
+    return _png(figure)
+
+
+def melgrams(samples: Mapping[str, NDArray[np.floating]]) -> bytes:
+    """A melgram (21, 128) in dB for each name, on one scale: time to the right, mel bands upwards."""
+    columns = min(4, len(samples))
+    rows = math.ceil(len(samples) / columns)
+    figure = Figure(figsize=(0.9 + 1.75 * columns, 0.5 + 2.3 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    low, high = min(float(x.min()) for x in samples.values()), max(float(x.max()) for x in samples.values())
+    for ax, (name, melgram) in zip(axes, samples.items(), strict=False):
+        image = ax.imshow(
+            melgram.T.astype(np.float32), origin="lower", aspect="auto", cmap="cividis", vmin=low, vmax=high,
+            extent=(0, 1, 0, melgram.shape[1]),
+        )  # fmt: skip
+        ax.set_title(_short(name, 22), fontsize=9.5, loc="left", color=_INK, parse_math=False)
+        _plain(ax)
+    for ax in axes[len(samples) :]:
+        ax.set_visible(False)
+    figure.colorbar(image, ax=axes.tolist(), label="dB", shrink=0.8)
+    figure.supxlabel("time (s)", fontsize=9, color=_FAINT)
+    figure.supylabel("mel band", fontsize=9, color=_FAINT)
+    return _png(figure)
+
+
+def _panels(names: Sequence[str]) -> tuple[Figure, list[Axes]]:
+    """A panel for each name, on shared axes, at most four side by side."""
+    columns = min(4, len(names))
+    rows = math.ceil(len(names) / columns)
+    figure = Figure(figsize=(max(4.0, 0.6 + 1.95 * columns), 0.75 + 1.6 * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel())
+    for ax, name in zip(axes, names, strict=False):
+        ax.set_title(_short(name, 28 if columns > 1 else 48), fontsize=8.5, loc="left", color=_INK, parse_math=False)
+        ax.grid(color=_GRID)
+        _plain(ax)
+    for ax in axes[len(names) :]:
+        ax.set_visible(False)
+    for ax in axes[max(0, len(names) - columns) : len(names)]:  # the lowest of each column, a gap below it or not
+        ax.tick_params(labelbottom=True)
+    figure.supxlabel("epoch", fontsize=9, color=_FAINT)
+    return figure, axes[: len(names)]
+
+
+def _plain(ax: Axes) -> None:
+    ax.spines[:].set_visible(False)
+    ax.tick_params(color=_FAINT, labelcolor=_INK, labelsize=8.5)
+    ax.set_axisbelow(True)
+
+
+def _key(figure: Figure, axes: Sequence[Axes]) -> None:
+    """One key of the two kinds of lines, above all panels."""
+    found = {label: line for ax in axes for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    if found:
+        figure.legend(found.values(), found.keys(), loc="outside upper right", ncols=2, frameon=False, fontsize=9)
+
+
+def _short(text: str, length: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1].rstrip() + "…"
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():  # names are the user's: a letter that the font lacks is drawn as a box
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH, facecolor="white")
+    return buffer.getvalue()
