@@ -6,12 +6,14 @@ nothing is said by hue alone. The same numbers give the same bytes.
 
 import io
 import math
+import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 _BLUE, _ORANGE, _INK, _FAINT, _GRID = "#0068a8", "#d55e00", "#1c2126", "#626a72", "#e3e6e9"
@@ -32,8 +34,11 @@ def loss_curves(panels: Mapping[str, Curves]) -> bytes:
             marker = "." if len(epochs) == 1 else None
             ax.plot(epochs, train, color=_BLUE, linewidth=1.1, alpha=0.8, label="train", marker=marker)
             ax.plot(epochs, val, color=_ORANGE, linewidth=1.1, alpha=0.8, linestyle=(0, (3, 1.5)), label="validation")
+        if not any(np.isfinite(curve).any() for pair in curves for curve in pair):
+            ax.text(0.5, 0.5, "no finite loss", ha="center", color=_FAINT, fontsize=8.5, transform=ax.transAxes)
     if len(values):  # a few losses of a run that explodes must not flatten the others
-        axes[0].set_ylim(min(0.0, values.min()), 1.08 * min(values.max(), 3 * np.median(values)))
+        low, high = values.min(), min(values.max(), 3 * np.median(values))
+        axes[0].set_ylim(low - 0.06 * (high - low) - 1e-6, high + 0.06 * (high - low) + 1e-6)
     _key(figure, axes)
     figure.supylabel("loss", fontsize=9, color=_FAINT)
     return _png(figure)
@@ -45,6 +50,9 @@ def rate_traces(panels: Mapping[str, Sequence[float]]) -> bytes:
     for ax, rates in zip(axes, panels.values(), strict=True):
         ax.step(np.arange(1, len(rates) + 1), rates, where="mid", color=_BLUE, linewidth=1.5)
         ax.set_yscale("log")
+    axes[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes[0].yaxis.set_major_formatter("{x:g}")
+    axes[0].yaxis.set_minor_locator(NullLocator())
     figure.supylabel("learning rate", fontsize=9, color=_FAINT)
     return _png(figure)
 
@@ -85,7 +93,9 @@ def time_performance(points: Mapping[str, tuple[Sequence[float], Sequence[float]
     times = [seconds for seconds, _ in means.values()]
     if max(times) > 5 * min(times) > 0:
         ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_locator(NullLocator())
     ax.margins(0.12)
     ax.set_xlabel("seconds of training", color=_FAINT)
     ax.set_ylabel("macro F1 on the test set", color=_FAINT)
@@ -142,11 +152,13 @@ def _panels(names: Sequence[str]) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(max(4.0, 0.6 + 1.95 * columns), 0.75 + 1.6 * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel())
     for ax, name in zip(axes, names, strict=False):
-        ax.set_title(_short(name, 28 if columns > 1 else 48), fontsize=8.5, loc="left", color=_INK, parse_math=False)
+        title = textwrap.fill(name, 27, max_lines=2, placeholder="…")
+        ax.set_title(title, fontsize=8.5, loc="left", color=_INK, parse_math=False)
         ax.grid(color=_GRID)
         _plain(ax)
     for ax in axes[len(names) :]:
         ax.set_visible(False)
+    axes[0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
     for ax in axes[max(0, len(names) - columns) : len(names)]:  # the lowest of each column, a gap below it or not
         ax.tick_params(labelbottom=True)
     figure.supxlabel("epoch", fontsize=9, color=_FAINT)

@@ -281,7 +281,14 @@ class Picture:
     alt: str
 
 
-Block = Heading | Text | Items | Table | Picture
+@dataclass(frozen=True)
+class Contents:
+    """Links to headings: (text, anchor)."""
+
+    links: list[tuple[str, str]]
+
+
+Block = Heading | Text | Items | Table | Picture | Contents
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2126; --faint: #59626b; --paper: #fff; --line: #d5dade; --flag: #fff1d6; }
@@ -344,6 +351,10 @@ def _html(block: Block) -> str:
                 f"<figcaption>{html.escape(caption)}</figcaption>\n</figure>"
             )
 
+        case Contents(links):
+            items = "\n".join(f'<li><a href="#{html.escape(to)}">{html.escape(text)}</a></li>' for text, to in links)
+            return f'<nav aria-label="Studies">\n<ul>\n{items}\n</ul>\n</nav>'
+
 
 def render_markdown(blocks: Iterable[Block]) -> str:
     """The same in Markdown, its figures beside it in FIGURES."""
@@ -352,8 +363,8 @@ def render_markdown(blocks: Iterable[Block]) -> str:
 
 def _markdown(block: Block) -> str:
     match block:
-        case Heading(level, text):
-            return f"{'#' * level} {_escaped(text)}"
+        case Heading(level, text, anchor):
+            return f'<a id="{html.escape(anchor)}"></a>\n\n' * bool(anchor) + f"{'#' * level} {_escaped(text)}"
         case Text(text, flag=True):
             return f"> **Look:** {_escaped(text)}"
         case Text(text):
@@ -366,6 +377,8 @@ def _markdown(block: Block) -> str:
             return f"*{_escaped(caption)}*\n\n" + "\n".join(lines)
         case Picture(name, _, caption, alt):
             return f"![{_escaped(alt)}]({FIGURES}/{quote(name)})\n\n*{_escaped(caption)}*"
+        case Contents(links):
+            return "\n".join(f"- [{_escaped(text)}](#{to})" for text, to in links)
 
 
 def _escaped(text: str) -> str:
@@ -389,9 +402,9 @@ def write_report(folder: str | Path, data: str | Path | None = None) -> Path:
     folder = Path(folder)
     studies = [(study, *_checked(study, runs)) for study, runs in _load(folder)]
     everything = [run for _, runs, _ in studies for run in runs]
-    sections = [(study.step, study.name, _section(study, runs, flags)) for study, runs, flags in studies]
-    if data is not None:
-        sections.append(("2.1", "", _melgrams(Path(data), everything)))
+    sections = [] if data is None else [("2.1", "", _melgrams(Path(data), everything))]
+    sections += [(study.step, study.name, _section(study, runs, flags)) for study, runs, flags in studies]
+    sections.sort(key=lambda each: each[:2])
     title = "genreline: what the studies found"
     blocks: list[Block] = [
         Heading(1, title),
@@ -399,7 +412,10 @@ def write_report(folder: str | Path, data: str | Path | None = None) -> Path:
         Heading(2, "Overview"),
         _overview([(study, runs) for study, runs, _ in studies]),
         Items(_HOW_TO_READ),
-        *(block for _, _, section in sorted(sections, key=lambda each: each[:2]) for block in section),
+        Contents(
+            [(x.text, x.anchor) for _, _, section in sections for x in section if isinstance(x, Heading) and x.anchor]
+        ),
+        *(block for _, _, section in sections for block in section),
     ]
     for block in blocks:
         if isinstance(block, Picture):
@@ -415,11 +431,16 @@ _HOW_TO_READ = [
     "with the best validation macro F1. Whatever is called best was chosen by validation; among variants, those that "
     "most seeds completed come first.",
     f"A difference is claimed where a t-test, paired over common seeds, gives a p of at most {LEVEL} after Holm's "
-    f"correction for the number of comparisons beside it. With fewer than {MIN_SEEDS} common seeds nothing is claimed.",
+    f"correction for the number of comparisons beside it. With fewer than {MIN_SEEDS} common seeds nothing is claimed. "
+    "That no difference is claimed is no proof that there is none: few seeds find large differences only.",
     "Seeds change the initial weights and the order of the training data. They say nothing of how another choice of "
     "songs would change the figures.",
     "Seconds are those that passed while a run trained; other runs may have shared the machine.",
 ]
+
+
+def _anchor(name: str) -> str:
+    return re.sub(r"\W+", "-", name)
 
 
 def _checked(study: Study, runs: list[Run]) -> tuple[list[Run], list[str]]:
@@ -470,10 +491,6 @@ def _mixed(runs: Sequence[Run], devices: bool = False) -> list[str]:
     commits = sorted({run.versions.get("commit", "unknown") for run in runs})
     if len(commits) > 1:
         flags.append(f"These results come from {len(commits)} commits: {', '.join(commits)}.")
-    if dirty := sum(run.versions.get("commit", "").endswith("-dirty") for run in runs):
-        flags.append(f"{dirty} of {len(runs)} runs come from source with uncommitted changes, which no commit holds.")
-    if "unknown" in commits:
-        flags.append("Some runs come from an installed package, whose commit is unknown.")
     for kind, digests in _digests(runs).items():
         if len(digests) > 1:
             flags.append(f"These results come from {len(digests)} versions of the {kind}: {', '.join(digests)}.")
@@ -506,10 +523,21 @@ def _provenance(runs: Sequence[Run]) -> list[Block]:
         ]
         for name, found in counts.items()
     ]
+    flags = _mixed(runs)
+    if dirty := sum(run.versions.get("commit", "").endswith("-dirty") for run in runs):
+        flags.append(f"{dirty} of {len(runs)} runs come from source with uncommitted changes, which no commit holds.")
+    if unknown := sum(run.versions.get("commit", "unknown") == "unknown" for run in runs):
+        flags.append(f"{unknown} of {len(runs)} runs come from an installed package, whose commit is unknown.")
     return [
-        *(Text(flag, flag=True) for flag in _mixed(runs)),
+        *(Text(flag, flag=True) for flag in flags),
         Table(f"What the {len(runs)} runs were made of", [["made of", "value"], *rows]),
     ]
+
+
+def _made_of(runs: Sequence[Run]) -> str:
+    commits = ", ".join(sorted({run.versions.get("commit", "unknown") for run in runs}))
+    data = "; ".join(f"{kind} {', '.join(found)}" for kind, found in _digests(runs).items())
+    return f"{_count(len(runs), 'run')} at commit {commits} on {data}"
 
 
 def _overview(studies: Sequence[tuple[Study, list[Run]]]) -> Table:
@@ -541,9 +569,10 @@ def _section(study: Study, runs: list[Run], flags: list[str]) -> list[Block]:
     """Everything that a study has to say."""
     entries = _entries(study, runs)
     blocks: list[Block] = [
-        Heading(2, f"{study.step} {study.name}", study.name),
+        Heading(2, f"{study.step} {study.name}", _anchor(study.name)),
         Text(f"Question: {study.question}"),
         Text(f"Starts from: {study.starts_from}"),
+        Text(f"Made of: {_made_of(runs)}."),
         *(Text(flag, flag=True) for flag in flags),
     ]
     if entries[0].setting:
@@ -568,7 +597,7 @@ def _section(study: Study, runs: list[Run], flags: list[str]) -> list[Block]:
 def _table(study: Study, entries: list[Entry], caption: str) -> list[Block]:
     """The figures of the entries in the study's orientation, and the comment on them."""
     columns: dict[str, Callable[[Entry], str]] = {
-        "setting": lambda entry: entry.setting,
+        "setting": lambda entry: entry.setting if entry.completed else "-",
         "seeds": lambda e: (
             str(len(e.runs)) if len(e.completed) == len(e.runs) else f"{len(e.completed)} of {len(e.runs)}"
         ),
@@ -580,7 +609,7 @@ def _table(study: Study, entries: list[Entry], caption: str) -> list[Block]:
         "seconds": lambda entry: _spread(entry.values(_seconds).values(), 1),
         "status": _status,
     }
-    if not entries[0].setting:
+    if len({entry.setting for entry in entries}) == 1:
         del columns["setting"]
     if not _changes_gap(entries):
         del columns["loss gap"]
@@ -631,7 +660,7 @@ def _comment(study: Study, entries: list[Entry]) -> list[Block]:
     if mute := [entry.name for entry in entries if entry.completed and _says_one_class(entry)]:
         items.append(f"Learned nothing, one class for every sample in every completed run: {', '.join(mute)}.")
     if bad := [entry for entry in entries if any(run.status != "completed" for run in entry.runs)]:
-        items.append(f"Did not complete every run: {'; '.join(f'{entry.name} ({_status(entry)})' for entry in bad)}.")
+        items.append(f"Did not complete every run: {', '.join(entry.name for entry in bad)}; the table says why.")
     return [Items(items)]
 
 
@@ -660,11 +689,15 @@ def _judged(
         "lower, beyond the spread between seeds": [v for v in tested if v.claimed and v.difference < 0],
         "no difference beyond the spread between seeds": [v for v in tested if not v.claimed],
     }
-    test = f"paired t-test, Holm's correction for {len(tested)} comparison{'s' * (len(tested) > 1)}"
+    test = f"paired t-test, Holm's correction for {_count(len(tested), 'comparison')}"
     found = "; ".join(f"{words}: {named(chosen)}" for words, chosen in groups.items() if chosen)
     few = [verdict.name for verdict in verdicts if verdict.n < MIN_SEEDS]
     unclear = f"; fewer than {MIN_SEEDS} common seeds, so nothing can be claimed: {', '.join(few)}" if few else ""
     return [f"{against}, {test}: {found}{unclear}."]
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'s' * (n != 1)}"
 
 
 def _p_text(p: float) -> str:
@@ -724,8 +757,9 @@ def _devices(entries: list[Entry]) -> list[Block]:
         if common := sorted(first.keys() & second.keys()):
             means = [statistics.fmean(values[seed] for seed in common) for values in (first, second)]
             texts.append(
-                f"{done[0].name} {means[0]:.1f} s, {other.name} {means[1]:.1f} s, over {len(common)} common seeds: "
-                f"{other.name} takes {means[1] - means[0]:+.1f} s, {means[1] / means[0]:.2f} times as long."
+                f"{done[0].name} {means[0]:.1f} s, {other.name} {means[1]:.1f} s, over "
+                f"{_count(len(common), 'common seed')}: {other.name} takes {means[1] - means[0]:+.1f} s, "
+                f"{means[1] / means[0]:.2f} times as long."
             )
     return [Text(text) for text in texts]
 
@@ -757,8 +791,8 @@ def _of_classes(study: Study, best: Entry) -> list[Block]:
         Picture(
             f"{study.name}-confusion.png",
             figures.confusion(total, classes),
-            f"Confusion matrix of {best.name} on the test set, over {len(matrices)} seeds: counts, and shares of the "
-            f"row. {most}",
+            f"Confusion matrix of {best.name} on the test set, over {_count(len(matrices), 'seed')}: counts, and "
+            f"shares of the row. {most}",
             f"Confusion matrix of {best.name}. {most}",
         ),
     ]
@@ -783,8 +817,8 @@ def _of_epochs(study: Study, entries: list[Entry]) -> list[Block]:
             f"{study.name}-losses.png",
             figures.loss_curves(shown),
             "Loss of train (solid) and validation (dashed) by epoch, a line for each seed. The train loss is the mean "
-            "during the epoch, with dropout on, the validation loss that after it. The axis may end below the highest "
-            "losses.",
+            "during the epoch, with dropout on, the validation loss that after it. The axis need not begin at zero, "
+            "and may end below the highest losses.",
             f"Curves of train and validation loss over the epochs: {', '.join(shown)}.",
         ),
     ]
@@ -862,7 +896,7 @@ def _melgrams(data: Path, runs: Sequence[Run]) -> list[Block]:
     known = _digests(runs).get("melgrams", [])
     flags = [Text(f"These are other data ({found}) than the results' ({', '.join(known)}).", flag=True)]
     return [
-        Heading(2, "2.1 melgrams", "melgrams"),
+        Heading(2, "2.1 melgrams", "2-1"),
         *(flags if known and found not in known else []),
         Picture(
             "melgrams.png",
