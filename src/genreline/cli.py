@@ -275,7 +275,7 @@ def study(
     show: Annotated[bool, typer.Option("--list", help="Print the studies that ship.")] = False,
 ) -> None:
     """Do every run of a study that is not done yet, and print its table; stop and go on at any time."""
-    from genreline.study.studies import jobs_of, load_study, run_study, shipped_studies, write_table
+    from genreline.study.studies import jobs_of, load_study, run_study, shipped_studies, write_study, write_table
 
     if show:
         shipped = [load_study(path) for path in shipped_studies().values()]
@@ -288,6 +288,7 @@ def study(
     for name in names:
         chosen = load_study(name)
         todo = jobs_of(chosen, data, out, seeds, epochs, device)
+        write_study(chosen, out)
         done = sum(job.path.exists() for job in todo)
         with _progress() as progress:
             task = progress.add_task(chosen.name, total=len(todo), completed=done)
@@ -306,6 +307,17 @@ def study(
             "test_accuracy",
         ]
         _print_table(columns, [[f"{r[c]:.3f}" if isinstance(r[c], float) else r[c] for c in columns] for r in rows])
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Results, as `genreline study --out DIR` leaves them.")],
+    data: Annotated[Path | None, typer.Option(metavar="DATA", help="Show a melgram of each class of it.")] = None,
+) -> None:
+    """Write report.html and report.md into DIR: tables, figures and comments, from the results alone."""
+    from genreline.study.report import write_report
+
+    typer.echo(f"{write_report(folder, data)}: open it in a browser; report.md beside it says the same")
 
 
 @app.command()

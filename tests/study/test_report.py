@@ -13,7 +13,8 @@ from genreline.errors import DataError
 from genreline.files import json_text
 from genreline.learn.config import load_config
 from genreline.learn.metrics import per_class
-from genreline.study.report import Entry, Run, compare, holm, write_report
+from genreline.study.report import write_report
+from genreline.study.results import Entry, Run, compare, holm
 from genreline.study.studies import Study
 
 CLASSES = ["blues", "jazz & <rock>"]
@@ -215,11 +216,11 @@ def test_runs_that_did_not_complete_are_rows_that_say_so(tmp_path):
     text = markdown(tmp_path)
     rows = section_table(text, "s")
     assert [row[-1] for row in rows[2:]] == [
-        "completed", "1 completed; 1 diverged in epoch 1", r"failed: LBFGS \| needs a closure", "not run",
+        "completed", "1 completed; 1 diverged in epoch 1", "failed", "not run",
     ]  # fmt: skip
     assert [row[1] for row in rows[2:]] == ["4", "1 of 2", "0 of 4", "0"]
     assert rows[3][3] == "0.600"
-    assert "Did not complete every run: b, c; the table says why." in text
+    assert "every run: b (1 completed; 1 diverged in epoch 1); c (failed, LBFGS \\| needs a closure)." in text
 
 
 def test_nothing_completed(tmp_path):
@@ -258,7 +259,7 @@ def test_a_quick_look_gives_way_to_the_real_runs_or_is_flagged(tmp_path):
     quick = seeds("a", [0.9], "epochs=1")
     make_study(tmp_path / "both", seeds("a", A) + quick + seeds("b", B), name="s", base=["epochs=2"])
     text = markdown(tmp_path / "both")
-    assert "1 runs of other lengths than the study's own are left out" in text
+    assert "1 run of another length than the study's own left out" in text
     assert section_table(text, "s")[2][3].startswith("0.505")
     make_study(tmp_path / "quick", seeds("a", A) + seeds("b", B), name="s", base=["epochs=30"])
     assert "Runs were given 2 epochs, where the study says 30" in markdown(tmp_path / "quick")

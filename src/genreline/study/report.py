@@ -5,23 +5,16 @@ Everything, the comments included, is computed from the runs' JSON files. A stud
 study gets follows from what its variants change, not from its name. Whatever is selected is selected by validation.
 """
 
-import base64
-import html
-import json
 import math
 import re
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import quote
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from scipy.stats import ttest_rel
 
 from genreline.data.layout import digest, load_split
 from genreline.errors import DataError
@@ -29,364 +22,40 @@ from genreline.files import json_text, replacing, write_text
 from genreline.learn.config import load_config
 from genreline.learn.metrics import per_class
 from genreline.study import figures
-from genreline.study.studies import RUNS, Study, load_study, shipped_studies
-
-HTML, MARKDOWN, FIGURES = "report.html", "report.md", "figures"
-LEVEL, MIN_SEEDS = 0.05, 3
-
-# ---- what is read -------------------------------------------------------------------------------------------------
-
-Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
-"""A float; JSON has null where it was no number."""
-
-
-T = TypeVar("T", bound=BaseModel)
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class EpochRecord(_Record):
-    """A line of a run's history (`learn.training.Epoch`)."""
-
-    train_loss: Number
-    val_loss: Number
-    val_f1_macro: Number
-    val_accuracy: Number
-    lr: Number
-    seconds: Number
-
-
-class TestRecord(_Record):
-    """The figures of one network on the test set; the truth is in the matrix's rows."""
-
-    loss: Number
-    f1_macro: Number
-    accuracy: Number
-    confusion_matrix: list[list[int]]
-
-
-class Run(_Record):
-    """A result file, as `studies.run_job` writes it."""
-
-    variant: str
-    seed: int
-    device: str
-    config: dict[str, Any]
-    data_digest: str
-    versions: dict[str, str]
-    status: Literal["completed", "diverged", "interrupted", "failed"]
-    reason: str = ""
-    seconds: Number = math.nan
-    best_epoch: int = 0
-    history: list[EpochRecord] = Field(default_factory=list)
-    classes: list[str] = Field(default_factory=list)
-    test: dict[str, TestRecord] = Field(default_factory=dict)
-
-
-Which = Literal["best", "last"]
-Metric = Callable[[Run, Which], float]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What a table compares: the runs of a variant, one a seed; `setting` is its point of the grid, if any."""
-
-    name: str
-    runs: tuple[Run, ...]
-    which: Which = "best"
-    setting: str = ""
-
-    @property
-    def completed(self) -> list[Run]:
-        """The runs whose figures count."""
-        return [run for run in self.runs if run.status == "completed"]
-
-    def values(self, metric: Metric) -> dict[int, float]:
-        """Seed -> value, of the completed runs."""
-        return {run.seed: metric(run, self.which) for run in self.completed}
-
-
-def _f1(run: Run, which: Which) -> float:
-    return run.test[which].f1_macro
-
-
-def _accuracy(run: Run, which: Which) -> float:
-    return run.test[which].accuracy
-
-
-def _val_f1(run: Run, which: Which) -> float:
-    return run.history[-1 if which == "last" else run.best_epoch - 1].val_f1_macro
-
-
-def _epochs(run: Run, which: Which) -> float:
-    return len(run.history)
-
-
-def _seconds(run: Run, which: Which) -> float:
-    return run.seconds
-
-
-def _gap(run: Run, which: Which) -> float:
-    return run.history[-1].val_loss - run.history[-1].train_loss
-
-
-def _load(folder: Path) -> list[tuple[Study, list[Run]]]:
-    """Every study below a folder with its runs, in the order of the specification's steps."""
-    found = []
-    for runs in sorted(folder.glob(f"*/{RUNS}")):
-        recorded = runs.parent / "study.json"
-        paths = sorted(runs.glob("*.json"))
-        if recorded.is_file():
-            study = _parse(Study, recorded)
-        elif (shipped := shipped_studies().get(runs.parent.name)) is not None:
-            study = load_study(shipped)
-        else:
-            raise DataError(f"{runs.parent}: has no study.json and is no study that ships; run it again, or remove it")
-        if paths:
-            found.append((study, [_parse(Run, path) for path in paths]))
-    if not found:
-        raise DataError(f"{folder}: holds no results of studies; make some with `genreline study --out {folder}`")
-    return sorted(found, key=lambda each: (each[0].step, each[0].name))
-
-
-def _parse(kind: type[T], path: Path) -> T:
-    try:
-        return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:  # pydantic's and json's errors are ValueErrors
-        first = error.errors()[0] if isinstance(error, ValidationError) else None
-        problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
-        raise DataError(f"{path}: is no result of a study ({problem}); remove it and run the study again") from error
-
-
-# ---- what is computed ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """How an entry differs from the reference over `n` common seeds; `p` is Holm's, NaN where n is too small."""
-
-    name: str
-    n: int
-    difference: float
-    p: float
-
-    @property
-    def claimed(self) -> bool:
-        """Whether the difference exceeds the spread between seeds."""
-        return self.p <= LEVEL
-
-
-def compare(entries: Iterable[Entry], reference: Entry, metric: Metric) -> list[Verdict]:
-    """Every other entry with a completed run against the reference: paired t-tests over common seeds, and Holm's
-    correction for as many comparisons as have MIN_SEEDS seeds or more."""
-    base = reference.values(metric)
-    rows = []
-    for entry in entries:
-        values = entry.values(metric)
-        seeds = sorted(values.keys() & base.keys())
-        if entry is not reference and values:
-            pairs = np.array([(values[seed], base[seed]) for seed in seeds]).reshape(-1, 2)
-            rows.append((entry.name, pairs))
-    corrected = iter(holm([_paired_p(pairs) for _, pairs in rows if len(pairs) >= MIN_SEEDS]))
-    return [
-        Verdict(
-            name,
-            len(pairs),
-            float(np.mean(pairs[:, 0] - pairs[:, 1])) if len(pairs) else math.nan,
-            next(corrected) if len(pairs) >= MIN_SEEDS else math.nan,
-        )
-        for name, pairs in rows
-    ]
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction, in the order given: compare each with the level as it is."""
-    corrected = [0.0] * len(p_values)
-    highest = 0.0
-    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
-        corrected[i] = highest
-    return corrected
-
-
-def _paired_p(pairs: np.ndarray[Any, Any]) -> float:
-    differences = pairs[:, 0] - pairs[:, 1]
-    if np.ptp(differences) <= 1e-12 * np.abs(differences).max():  # no spread at all: the test would divide by it
-        return float(not differences.any())
-    return float(ttest_rel(pairs[:, 0], pairs[:, 1]).pvalue)
-
-
-def _best(entries: Iterable[Entry]) -> Entry:
-    """The highest mean validation macro F1, among those that most seeds completed."""
-    return max(entries, key=lambda entry: (len(entry.completed), _mean(entry, _val_f1)))
-
-
-def _mean(entry: Entry, metric: Metric) -> float:
-    values = entry.values(metric).values()
-    return statistics.fmean(values) if values else -math.inf
-
-
-def _spread(values: Iterable[float], digits: int = 3) -> str:
-    values = list(values)
-    if not values:
-        return "-"
-    deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):.{digits}f}{deviation}"
-
-
-# ---- the blocks and their two renderings --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Heading:
-    """A title; `anchor` is where the page's contents lead."""
-
-    level: int
-    text: str
-    anchor: str = ""
-
-
-@dataclass(frozen=True)
-class Text:
-    """A paragraph; a flagged one is a warning that must be seen."""
-
-    text: str
-    flag: bool = False
-
-
-@dataclass(frozen=True)
-class Items:
-    """A list."""
-
-    texts: list[str]
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells; the first row and the first column are headers."""
-
-    caption: str
-    rows: list[list[str]]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure: a PNG, the name of its file, its caption, and what it shows in words for who cannot see it."""
-
-    name: str
-    png: bytes
-    caption: str
-    alt: str
-
-
-@dataclass(frozen=True)
-class Contents:
-    """Links to headings: (text, anchor)."""
-
-    links: list[tuple[str, str]]
-
-
-Block = Heading | Text | Items | Table | Picture | Contents
-
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1c2126; --faint: #59626b; --paper: #fff; --line: #d5dade; --flag: #fff1d6; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e9ec; --faint: #a3adb6; --paper: #14181c; --line: #3a434b; --flag: #463411; }
-}
-body { margin: 0 auto; padding: 1rem; max-width: 62rem; color: var(--ink); background: var(--paper);
-  font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
-h2 { margin-top: 3rem; border-top: 2px solid var(--line); padding-top: 1rem; }
-.table { overflow-x: auto; margin: 1rem 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
-caption, figcaption { text-align: left; color: var(--faint); font-size: .9rem; padding: .3rem 0; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right; min-width: 3.5rem;
-  max-width: 22rem; vertical-align: top; overflow-wrap: normal; }
-th:first-child { text-align: left; position: sticky; left: 0; background: var(--paper); max-width: 12rem; }
-figure { margin: 1.5rem 0; }
-img { max-width: 100%; height: auto; background: #fff; border-radius: .4rem; }
-.flag { background: var(--flag); padding: .6rem .9rem; border-left: .4rem solid #d08700; }
-"""
-
-
-def render_html(title: str, blocks: Iterable[Block]) -> str:
-    """A page that needs no other file."""
-    body = "\n".join(map(_html, blocks))
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
-        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
-    )
-
-
-def _html(block: Block) -> str:
-    match block:
-        case Heading(level, text, anchor):
-            return f'<h{level} id="{html.escape(anchor)}">{html.escape(text)}</h{level}>'.replace(' id=""', "")
-        case Text(text, flag=True):
-            return f'<p class="flag" role="note"><strong>Look:</strong> {html.escape(text)}</p>'
-        case Text(text):
-            return f"<p>{html.escape(text)}</p>"
-        case Items(texts):
-            return "<ul>\n" + "\n".join(f"<li>{html.escape(text)}</li>" for text in texts) + "\n</ul>"
-        case Table(caption, rows):
-            head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in rows[0])
-            body = "\n".join(
-                f'<tr><th scope="row">{html.escape(row[0])}</th>'
-                + "".join(f"<td>{html.escape(cell)}</td>" for cell in row[1:])
-                + "</tr>"
-                for row in rows[1:]
-            )
-            return (
-                f'<div class="table" role="region" tabindex="0" aria-label="{html.escape(caption)}">\n<table>\n'
-                f"<caption>{html.escape(caption)}</caption>\n<thead><tr>{head}</tr></thead>\n"
-                f"<tbody>\n{body}\n</tbody>\n</table>\n</div>"
-            )
-        case Picture(_, png, caption, alt):
-            source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-            return (
-                f'<figure>\n<img src="{source}" alt="{html.escape(alt)}">\n'
-                f"<figcaption>{html.escape(caption)}</figcaption>\n</figure>"
-            )
-
-        case Contents(links):
-            items = "\n".join(f'<li><a href="#{html.escape(to)}">{html.escape(text)}</a></li>' for text, to in links)
-            return f'<nav aria-label="Studies">\n<ul>\n{items}\n</ul>\n</nav>'
-
-
-def render_markdown(blocks: Iterable[Block]) -> str:
-    """The same in Markdown, its figures beside it in FIGURES."""
-    return "\n\n".join(map(_markdown, blocks)) + "\n"
-
-
-def _markdown(block: Block) -> str:
-    match block:
-        case Heading(level, text, anchor):
-            return f'<a id="{html.escape(anchor)}"></a>\n\n' * bool(anchor) + f"{'#' * level} {_escaped(text)}"
-        case Text(text, flag=True):
-            return f"> **Look:** {_escaped(text)}"
-        case Text(text):
-            return _escaped(text)
-        case Items(texts):
-            return "\n".join(f"- {_escaped(text)}" for text in texts)
-        case Table(caption, rows):
-            lines = [f"| {' | '.join(map(_escaped, row))} |" for row in rows]
-            lines.insert(1, f"| --- |{' ---: |' * (len(rows[0]) - 1)}")
-            return f"*{_escaped(caption)}*\n\n" + "\n".join(lines)
-        case Picture(name, _, caption, alt):
-            return f"![{_escaped(alt)}]({FIGURES}/{quote(name)})\n\n*{_escaped(caption)}*"
-        case Contents(links):
-            return "\n".join(f"- [{_escaped(text)}](#{to})" for text, to in links)
-
-
-def _escaped(text: str) -> str:
-    """The text on one line, with whatever Markdown or HTML would read as more than text made harmless."""
-    return re.sub(r"([\\`*_{}\[\]<>|#$~&])", r"\\\1", " ".join(text.split()))
-
-
-# ---- the report ---------------------------------------------------------------------------------------------------
+from genreline.study.page import (
+    FIGURES,
+    Block,
+    Contents,
+    Heading,
+    Items,
+    Picture,
+    Table,
+    Text,
+    render_html,
+    render_markdown,
+)
+from genreline.study.results import (
+    LEVEL,
+    MIN_SEEDS,
+    Entry,
+    Metric,
+    Run,
+    Verdict,
+    accuracy_of,
+    best_entry,
+    compare,
+    epochs_of,
+    f1_of,
+    gap_of,
+    load_studies,
+    mean_of,
+    seconds_of,
+    spread_text,
+    val_f1_of,
+)
+from genreline.study.studies import Study
+
+HTML, MARKDOWN = "report.html", "report.md"
 
 
 def write_report(folder: str | Path, data: str | Path | None = None) -> Path:
@@ -400,7 +69,7 @@ def write_report(folder: str | Path, data: str | Path | None = None) -> Path:
         DataError: no results, a file that is none, two results of the same variant and seed; melgrams that are wrong.
     """
     folder = Path(folder)
-    studies = [(study, *_checked(study, runs)) for study, runs in _load(folder)]
+    studies = [(study, *_checked(study, runs)) for study, runs in load_studies(folder)]
     everything = [run for _, runs, _ in studies for run in runs]
     sections = [] if data is None else [("2.1", "", _melgrams(Path(data), everything))]
     sections += [(study.step, study.name, _section(study, runs, flags)) for study, runs, flags in studies]
@@ -465,7 +134,7 @@ def _checked(study: Study, runs: list[Run]) -> tuple[list[Run], list[str]]:
         kept += same
     flags = _mixed(kept, devices=not study.devices)
     if left_out:
-        flags.append(f"{left_out} runs of other lengths than the study's own are left out.")
+        flags.append(f"{_count(left_out, 'run')} of another length than the study's own left out.")
     if others := sorted({run.variant for run in kept} - epochs.keys()):
         flags.append(f"The study as recorded has no variant {', '.join(others)}; their results are not shown.")
     kept = [run for run in kept if run.variant in epochs]
@@ -519,7 +188,9 @@ def _provenance(runs: Sequence[Run]) -> list[Block]:
     rows = [
         [
             name,
-            ", ".join(f"{value} ({n} runs)" if len(found) > 1 and n else value for value, n in sorted(found.items())),
+            ", ".join(
+                f"{value} ({_count(n, 'run')})" if len(found) > 1 and n else value for value, n in sorted(found.items())
+            ),
         ]
         for name, found in counts.items()
     ]
@@ -543,10 +214,10 @@ def _made_of(runs: Sequence[Run]) -> str:
 def _overview(studies: Sequence[tuple[Study, list[Run]]]) -> Table:
     rows = [["step", "study", "best by validation", "macro F1", "accuracy", "runs"]]
     for study, runs in studies:
-        best = _best(_entries(study, runs))
+        best = best_entry(_entries(study, runs))
         statuses = Counter(run.status for run in runs)
         shown = ", ".join(part for part in (best.name, best.setting) if part) if best.completed else "-"
-        figures = [_spread(best.values(metric).values()) for metric in (_f1, _accuracy)]
+        figures = [spread_text(best.values(metric).values()) for metric in (f1_of, accuracy_of)]
         rows.append([study.step, study.name, shown, *figures, ", ".join(f"{n} {s}" for s, n in statuses.items())])
     return Table("The best variant of each study, on the test set", rows)
 
@@ -577,7 +248,7 @@ def _section(study: Study, runs: list[Run], flags: list[str]) -> list[Block]:
     ]
     if entries[0].setting:
         by_variant = [[entry for entry in entries if entry.name == name] for name in study.variants]
-        firsts, entries = [same[0] for same in by_variant], [_best(same) for same in by_variant]
+        firsts, entries = [same[0] for same in by_variant], [best_entry(same) for same in by_variant]
         blocks += [Heading(3, f"All at {firsts[0].setting}"), *_table(study, firsts, "at the same setting")]
         blocks += [Heading(3, "Each at its own best setting"), _grid(study, by_variant)]
         blocks += _table(study, entries, "each at its best setting")
@@ -587,7 +258,7 @@ def _section(study: Study, runs: list[Run], flags: list[str]) -> list[Block]:
         blocks += _reproducibility(runs)
     if study.devices:
         blocks += _devices(entries)
-    best = _best(entries)
+    best = best_entry(entries)
     if best.completed:
         blocks += _of_classes(study, best)
     curves = entries if entries[0].which == "best" else [Entry(next(iter(study.variants)), entries[0].runs)]
@@ -601,12 +272,12 @@ def _table(study: Study, entries: list[Entry], caption: str) -> list[Block]:
         "seeds": lambda e: (
             str(len(e.runs)) if len(e.completed) == len(e.runs) else f"{len(e.completed)} of {len(e.runs)}"
         ),
-        "accuracy": lambda entry: _spread(entry.values(_accuracy).values()),
-        "macro F1": lambda entry: _spread(entry.values(_f1).values()),
-        "validation macro F1": lambda entry: _spread(entry.values(_val_f1).values()),
-        "loss gap": lambda entry: _spread(entry.values(_gap).values()),
-        "epochs": lambda entry: _spread(entry.values(_epochs).values(), 1).replace(".0", ""),
-        "seconds": lambda entry: _spread(entry.values(_seconds).values(), 1),
+        "accuracy": lambda entry: spread_text(entry.values(accuracy_of).values()),
+        "macro F1": lambda entry: spread_text(entry.values(f1_of).values()),
+        "validation macro F1": lambda entry: spread_text(entry.values(val_f1_of).values()),
+        "loss gap": lambda entry: spread_text(entry.values(gap_of).values()),
+        "epochs": lambda entry: spread_text(entry.values(epochs_of).values(), 1).replace(".0", ""),
+        "seconds": lambda entry: spread_text(entry.values(seconds_of).values(), 1),
         "status": _status,
     }
     if len({entry.setting for entry in entries}) == 1:
@@ -628,39 +299,40 @@ def _status(entry: Entry) -> str:
         if status == "diverged":
             epochs = sorted({len(run.history) for run in entry.runs if run.status == status})
             part += f" in epoch {', '.join(map(str, epochs))}"
-        reasons = sorted({run.reason for run in entry.runs if run.status == status and run.reason})
-        parts.append(": ".join([part, *reasons]))
+        parts.append(part)
     return "; ".join(parts)
 
 
 def _comment(study: Study, entries: list[Entry]) -> list[Block]:
     """What the figures say, in words."""
-    best = _best(entries)
+    best = best_entry(entries)
     if not best.completed:
         return [Text("No run completed, so there is nothing to compare.")]
     size = sum(map(sum, best.completed[0].test[best.which].confusion_matrix))
-    share = _mean(best, _accuracy)
+    share = mean_of(best, accuracy_of)
     items = [
         f"Best by validation: {best.name}{f' ({best.setting})' if best.setting else ''}, test macro F1 "
-        f"{_spread(best.values(_f1).values())}, accuracy {_spread(best.values(_accuracy).values())}. "
+        f"{spread_text(best.values(f1_of).values())}, accuracy {spread_text(best.values(accuracy_of).values())}. "
         f"{size} test samples alone make such an accuracy uncertain by "
         f"±{1.96 * math.sqrt(share * (1 - share) / size):.3f} (95%)."
     ]
     baseline = entries[next((i for i, settings in enumerate(study.variants.values()) if not settings), 0)]
     reference, role = (baseline, "the baseline") if baseline.completed else (best, "the best by validation")
     if not study.repeats:
-        items += _judged(entries, reference, role, _f1, "Macro F1")
+        items += _judged(entries, reference, role, f1_of, "Macro F1")
     if _changes_gap(entries):
-        items += _judged(entries, reference, role, _gap, "The gap between validation and train loss")
+        items += _judged(entries, reference, role, gap_of, "The gap between validation and train loss")
     if _changes_time(entries):
-        items += _judged(entries, reference, role, _seconds, "Time", " s", 1)
-        fast, slow = (pick(filter(_done, entries), key=lambda e: _mean(e, _seconds)) for pick in (min, max))
-        ratio = _mean(slow, _seconds) / _mean(fast, _seconds)
+        items += _judged(entries, reference, role, seconds_of, "Time", " s", 1)
+        fast, slow = (pick(filter(_done, entries), key=lambda e: mean_of(e, seconds_of)) for pick in (min, max))
+        ratio = mean_of(slow, seconds_of) / mean_of(fast, seconds_of)
         items.append(f"Fastest: {fast.name}; slowest: {slow.name}, which took {ratio:.1f} times as long.")
     if mute := [entry.name for entry in entries if entry.completed and _says_one_class(entry)]:
         items.append(f"Learned nothing, one class for every sample in every completed run: {', '.join(mute)}.")
     if bad := [entry for entry in entries if any(run.status != "completed" for run in entry.runs)]:
-        items.append(f"Did not complete every run: {', '.join(entry.name for entry in bad)}; the table says why.")
+        reasons = [", ".join([_status(e), *sorted({run.reason for run in e.runs if run.reason})]) for e in bad]
+        why = "; ".join(f"{entry.name} ({reason})" for entry, reason in zip(bad, reasons, strict=True))
+        items.append(f"Did not complete every run: {why}.")
     return [Items(items)]
 
 
@@ -712,7 +384,7 @@ def _says_one_class(entry: Entry) -> bool:
 def _grid(study: Study, by_variant: list[list[Entry]]) -> Table:
     """The validation figures by which each variant's setting is chosen."""
     rows = [["variant", *(entry.setting for entry in by_variant[0])]]
-    rows += [[same[0].name, *(_spread(entry.values(_val_f1).values()) for entry in same)] for same in by_variant]
+    rows += [[same[0].name, *(spread_text(entry.values(val_f1_of).values()) for entry in same)] for same in by_variant]
     return Table(f"{study.name}: validation macro F1 of each setting, by which the best is chosen", rows)
 
 
@@ -753,7 +425,7 @@ def _devices(entries: list[Entry]) -> list[Block]:
         for entry in missing
     ]
     for other in done[1:]:
-        first, second = done[0].values(_seconds), other.values(_seconds)
+        first, second = done[0].values(seconds_of), other.values(seconds_of)
         if common := sorted(first.keys() & second.keys()):
             means = [statistics.fmean(values[seed] for seed in common) for values in (first, second)]
             texts.append(
@@ -774,9 +446,9 @@ def _of_classes(study: Study, best: Entry) -> list[Block]:
         rows.append(
             [
                 name,
-                _spread([each[name]["precision"] for each in scores]),
-                _spread([each[name]["recall"] for each in scores]),
-                _spread([each[name]["f1"] for each in scores]),
+                spread_text([each[name]["precision"] for each in scores]),
+                spread_text([each[name]["recall"] for each in scores]),
+                spread_text([each[name]["f1"] for each in scores]),
                 str(scores[0][name]["support"]),
             ]
         )
@@ -842,7 +514,7 @@ def _of_changes(study: Study, entries: list[Entry]) -> list[Block]:
     done = [entry for entry in entries if entry.completed]
     blocks: list[Block] = []
     if _changes_time(entries):
-        points = {e.name: (list(e.values(_seconds).values()), list(e.values(_f1).values())) for e in done}
+        points = {e.name: (list(e.values(seconds_of).values()), list(e.values(f1_of).values())) for e in done}
         blocks += [
             Heading(3, "Time and performance"),
             Picture(
@@ -850,7 +522,7 @@ def _of_changes(study: Study, entries: list[Entry]) -> list[Block]:
                 figures.time_performance(points),
                 "Macro F1 on the test set over the seconds of training: each seed (hollow) and their mean (filled).",
                 "Time and macro F1, mean over seeds: "
-                + ", ".join(f"{e.name} {_mean(e, _seconds):.1f} s, {_mean(e, _f1):.3f}" for e in done),
+                + ", ".join(f"{e.name} {mean_of(e, seconds_of):.1f} s, {mean_of(e, f1_of):.3f}" for e in done),
             ),
         ]
     if _changes_gap(entries) and done:

@@ -34,7 +34,7 @@ from genreline.learn.metrics import per_class
 from genreline.learn.training import evaluate, fit
 from genreline.parallel import map_unordered
 
-RUNS, TABLE = "runs", "table.csv"
+RUNS, TABLE, STUDY = "runs", "table.csv", "study.json"
 COLUMNS = [
     "variant",
     "seed",
@@ -162,6 +162,11 @@ def jobs_of(
                 )
                 jobs.append(job)
     return jobs
+
+
+def write_study(study: Study, out: str | Path) -> None:
+    """Record what a study asks beside its results, for the report."""
+    write_text(Path(out) / study.name / STUDY, json_text(study.model_dump()))
 
 
 def run_study(jobs: Sequence[Job], n_processes: int) -> Iterator[Job]:
