@@ -12,20 +12,21 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer, lr_scheduler
+from torch.optim import Optimizer
 
-from genreline.data.layout import Dataset, indices
+from genreline.data.layout import Dataset
 from genreline.data.loaders import Loader, make_loaders, split_tensor
 from genreline.errors import ConfigError
 from genreline.learn.augment import augment
 from genreline.learn.config import Config
 from genreline.learn.metrics import Scores, score
 from genreline.learn.models import Standardise, build_network
+from genreline.learn.optimise import averaged, build_optimizer, build_schedule, class_weights, first_line
 
 # cuBLAS reads it once, before its first product, and is deterministic with it alone.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -160,10 +161,10 @@ def fit(
     seed_everything(config.seed)
     loaders = make_loaders(dataset, config.batch_size, config.seed, device)
     network = _new_network(config, dataset).to(device)
-    optimizer = _build_optimizer(config, network)
-    step_by_batch, step_by_epoch = _build_schedule(config, optimizer, len(loaders.train))
-    judged, update_average = _averaged(config, network)
-    loss_function = nn.CrossEntropyLoss(_class_weights(config, dataset, device), label_smoothing=config.label_smoothing)
+    optimizer = build_optimizer(config, network)
+    step_by_batch, step_by_epoch = build_schedule(config, optimizer, len(loaders.train))
+    judged, update_average = averaged(config, network)
+    loss_function = nn.CrossEntropyLoss(class_weights(config, dataset, device), label_smoothing=config.label_smoothing)
     heard = augment if config.augment else nn.Identity()
     run = Run(config, judged, judged)
     best_f1, best_weights = -1.0, judged.state_dict()
@@ -217,7 +218,7 @@ def check_device(device: str) -> None:
             raise RuntimeError("cpu, cuda and mps can be used")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {device!r}: torch cannot use it here; choose cpu ({_first_line(error)})") from error
+        raise ConfigError(f"device {device!r}: torch cannot use it here; choose cpu ({first_line(error)})") from error
 
 
 @contextlib.contextmanager
@@ -239,90 +240,6 @@ def _new_network(config: Config, dataset: Dataset) -> nn.Module:
     return network
 
 
-def _build_optimizer(config: Config, network: nn.Module) -> Optimizer:
-    settings = config.optimizer.model_dump()
-    name = settings.pop("name")
-    kind = getattr(torch.optim, name, None)
-    if not (isinstance(kind, type) and issubclass(kind, Optimizer) and kind is not Optimizer):
-        raise ConfigError(f"optimizer.name: torch.optim has no {name!r}; SGD, Adam and AdamW are some it has")
-    probe = nn.Parameter(torch.zeros(2, 2))
-    probe.grad = torch.zeros(2, 2)
-    try:
-        kind([probe], **settings).step()  # some arguments, and the need for a closure, are only found out in a step
-        made: Optimizer = kind(network.parameters(), **settings)
-    except Exception as error:  # whatever torch makes of a user's settings
-        raise ConfigError(f"optimizer: {name} refuses {settings} ({_first_line(error)})") from error
-    return made
-
-
-def _class_weights(config: Config, dataset: Dataset, device: str) -> Tensor | None:
-    """(n_classes,) weights (N / n_c) ** class_balance, scaled to a mean of 1 over the training samples."""
-    if config.class_balance == 0:
-        return None
-    counts = np.bincount(indices(dataset.train.labels, dataset.classes, "train"))
-    weights = (1 / counts) ** config.class_balance
-    return torch.tensor(weights * counts.sum() / (weights * counts).sum(), dtype=torch.float32, device=device)
-
-
-def _averaged(config: Config, network: nn.Module) -> tuple[nn.Module, Callable[[], None]]:
-    """The network to validate and keep, and what to call after each batch to bring it up to date.
-
-    With averaging it is an exponential moving average of all weights and statistics, whose decay rises to its full
-    value over the first batches, so that the random start is forgotten (as in tf.train.ExponentialMovingAverage).
-    """
-    if config.weight_averaging == 0:
-        return network, lambda: None
-    averaged = copy.deepcopy(network)
-    updates = 0
-
-    @torch.no_grad()
-    def update() -> None:
-        nonlocal updates
-        updates += 1
-        decay = min(config.weight_averaging, (1 + updates) / (10 + updates))
-        for mean, value in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(value, 1 - decay)
-            else:
-                mean.copy_(value)
-
-    return averaged, update
-
-
-def _build_schedule(
-    config: Config, optimizer: Optimizer, n_batches: int
-) -> tuple[Callable[[], object], Callable[[float], object]]:
-    """What to call after each batch, and after each epoch with its validation loss.
-
-    OneCycleLR and CyclicLR are made for steps by batch, the others for steps by epoch (torch's documentation).
-    """
-    if config.scheduler is None:
-        return lambda: None, lambda val_loss: None
-    settings = config.scheduler.model_dump()
-    name = settings.pop("name")
-    kind = getattr(lr_scheduler, name, None)
-    if not (isinstance(kind, type) and issubclass(kind, lr_scheduler.LRScheduler)):
-        raise ConfigError(f"scheduler.name: torch has no scheduler {name!r}; StepLR and OneCycleLR are some it has")
-    if name == "OneCycleLR":
-        settings = {"max_lr": config.optimizer.lr, "total_steps": config.epochs * n_batches, **settings}
-    elif name == "CosineAnnealingLR":
-        settings = {"T_max": config.epochs, **settings}
-    by_batch = name in {"OneCycleLR", "CyclicLR"}
-    arguments = [0.0] if name == "ReduceLROnPlateau" else []
-    try:
-        stand_in = torch.optim.SGD([nn.Parameter(torch.zeros(1))], config.optimizer.lr, momentum=0.9)
-        rehearsal: Any = kind(stand_in, **settings)
-        stand_in.step()
-        for _ in range(config.epochs * (n_batches if by_batch else 1)):  # the whole run: some refuse only the last step
-            rehearsal.step(*arguments)
-        made: Any = kind(optimizer, **settings)
-    except Exception as error:  # whatever torch makes of a user's settings
-        raise ConfigError(f"scheduler: {name} refuses {settings} ({_first_line(error)})") from error
-    if by_batch:
-        return made.step, lambda val_loss: None
-    return lambda: None, made.step if arguments else lambda val_loss: made.step()
-
-
 @contextlib.contextmanager
 def _threads_for(config: Config) -> Iterator[None]:
     """One thread for the small network: sharing its microseconds of work with a second one costs more than it saves."""
@@ -332,7 +249,3 @@ def _threads_for(config: Config) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
