@@ -2,11 +2,16 @@
 
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
 
 from genreline.data.layout import SETS, Dataset, Split, load_dataset, write_split
+
+# Machines that test are often busy: no test fails for being slow.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 SHARED = Path(__file__).parents[2] / "shared"
 

@@ -6,10 +6,12 @@ function takes a batch and runs on the device of its input.
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 import scipy.fft
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from genreline.audio.decode import RATE_HZ
@@ -18,6 +20,9 @@ N_FFT = 400
 """Samples in a frame (50 ms) and between frames: they do not overlap."""
 N_MELS = 128
 N_MFCC = 13
+Bank = list[tuple[slice, Tensor]]
+"""Groups of filters: the bins that they need, and their weights (bins, filters)."""
+
 AMIN, TOP_DB = 1e-10, 80.0  # librosa.power_to_db's own defaults
 
 FEATURE_SHAPES = {"mfccs": (2 * N_MFCC,), "melgrams": (RATE_HZ // N_FFT + 1, N_MELS)}
@@ -86,8 +91,7 @@ def _melgrams_of_block(segments: Tensor) -> Tensor:
     frames = torch.nn.functional.pad(segments, (N_FFT // 2, N_FFT // 2)).unfold(1, N_FFT, N_FFT)
     spectrum = _rfft(frames * _hann().to(segments))
     power = spectrum.real.float().square_().add_(spectrum.imag.float().square_())
-    mels = [power[..., bins] @ filters.to(power) for bins, filters in _mel_filters()]
-    db = torch.cat(mels, dim=-1).clamp_(min=AMIN).log10_().mul_(10)
+    db = _filtered(power, _mel_filters()).clamp_(min=AMIN).log10_().mul_(10)
     return db.sub_(db.amax(dim=(1, 2), keepdim=True)).clamp_(min=-TOP_DB)
 
 
@@ -98,8 +102,8 @@ def _mfccs_of_block(segments: Tensor) -> Tensor:
     spectrum = _rfft(scaled.unfold(1, N_FFT, N_FFT))[..., :half]
     # The root of the squares: abs() of complex numbers guards against overflow, at five times the time.
     magnitude = spectrum.real.square().add_(spectrum.imag.square()).sqrt_().div_(half)
-    filters, cosines = (matrix.to(segments) for matrix in _mfcc_matrices())
-    coefficients = (magnitude @ filters).add_(np.finfo(np.float64).eps).log10_() @ cosines
+    filters, cosines = _mfcc_matrices()
+    coefficients = _filtered(magnitude, filters).add_(np.finfo(np.float64).eps).log10_() @ cosines.to(segments)
     mean = coefficients.mean(dim=1)
     deviation = (coefficients - mean[:, None]).square().mean(dim=1).sqrt()
     return torch.cat([mean, deviation], dim=1)
@@ -116,18 +120,32 @@ def _rfft(frames: Tensor) -> Tensor:
     return spectrum
 
 
+def _grouped(filters: NDArray[Any]) -> Bank:
+    """A filter bank (bins, filters) as four groups of filters, each with the bins that it needs.
+
+    A filter spans a few bins, so most of a bank is zeros: this saves two thirds of the multiplications.
+    """
+    bank = []
+    for group in np.split(filters, 4, axis=1):
+        used = np.flatnonzero(group.any(axis=1))
+        bins = slice(int(used[0]), int(used[-1]) + 1)
+        bank.append((bins, torch.tensor(group[bins])))
+    return bank
+
+
+def _filtered(spectrum: Tensor, bank: Bank) -> Tensor:
+    """(..., bins) -> (..., filters)."""
+    return torch.cat([spectrum[..., bins] @ filters.to(spectrum) for bins, filters in bank], dim=-1)
+
+
 @cache
 def _hann() -> Tensor:
     return torch.hann_window(N_FFT, dtype=torch.float64)
 
 
 @cache
-def _mel_filters() -> list[tuple[slice, Tensor]]:
-    """Slaney's mel filter bank with unit area, as librosa.filters.mel has it: (201 bins, 128 mels).
-
-    Each filter spans a few bins, so the bank is nearly empty: it comes in four groups of 32 filters, each with the
-    slice of the bins that it needs, which saves two thirds of the multiplications.
-    """
+def _mel_filters() -> Bank:
+    """Slaney's mel filter bank with unit area, as librosa.filters.mel has it: (201 bins, 128 mels)."""
     # Slaney's scale (Auditory Toolbox, 1998): linear below 1 kHz (200/3 Hz a mel), logarithmic above (27 to 6.4 kHz).
     step, bend_hz, log_step = 200 / 3, 1000.0, np.log(6.4) / 27
     bend = bend_hz / step
@@ -139,17 +157,12 @@ def _mel_filters() -> list[tuple[slice, Tensor]]:
     rising = (bins_hz[:, None] - low) / (centre - low)
     falling = (high - bins_hz[:, None]) / (high - centre)
     filters = np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)
-    groups = []
-    for group in np.split(filters, 4, axis=1):
-        used = np.flatnonzero(group.any(axis=1))
-        bins = slice(int(used[0]), int(used[-1]) + 1)
-        groups.append((bins, torch.tensor(group[bins], dtype=torch.float32)))
-    return groups
+    return _grouped(filters.astype(np.float32))
 
 
 @cache
-def _mfcc_matrices() -> tuple[Tensor, Tensor]:
-    """pyAudioAnalysis' filter bank (200, 40) and the first 13 columns of an orthonormal DCT-II (40, 13)."""
+def _mfcc_matrices() -> tuple[Bank, Tensor]:
+    """pyAudioAnalysis' filter bank (200 bins, 40) and the first 13 columns of an orthonormal DCT-II (40, 13)."""
     # 13 filters with linear and 27 with logarithmic spacing, after Slaney's Auditory Toolbox. pyAudioAnalysis labels
     # the 200 bins 0 to 8 kHz although they reach 4 kHz only; features that match its own have to do so as well.
     half = N_FFT // 2
@@ -166,4 +179,4 @@ def _mfcc_matrices() -> tuple[Tensor, Tensor]:
     n = filters.shape[1]
     cosines = np.sqrt(2 / n) * np.cos(np.pi / n * (np.arange(n)[:, None] + 0.5) * np.arange(N_MFCC))
     cosines[:, 0] /= np.sqrt(2)
-    return torch.tensor(filters), torch.tensor(cosines)
+    return _grouped(filters), torch.tensor(cosines)
