@@ -254,7 +254,8 @@ def predict(
             ]
             for song in done
         ]
-        _print_table(["file", "seconds", "genre", "mean probability", "runs", "timeline"], rows)
+        if done:
+            _print_table(["file", "seconds", "genre", "mean probability", "runs", "timeline"], rows)
         if len(done) < len(songs):
             typer.echo(f"{len(songs) - len(done)} of {len(songs)} files failed, see above")
     if any("error" in song for song in songs):
