@@ -276,7 +276,15 @@ def study(
     show: Annotated[bool, typer.Option("--list", help="Print the studies that ship.")] = False,
 ) -> None:
     """Do every run of a study that is not done yet, and print its table; stop and go on at any time."""
-    from genreline.study.studies import jobs_of, load_study, run_study, shipped_studies, write_study, write_table
+    from genreline.study.studies import (
+        COLUMNS,
+        jobs_of,
+        load_study,
+        run_study,
+        shipped_studies,
+        write_study,
+        write_table,
+    )
 
     if show:
         shipped = [load_study(path) for path in shipped_studies().values()]
@@ -296,18 +304,10 @@ def study(
             for job in run_study(todo, jobs):
                 progress.update(task, advance=1, description=f"{chosen.name}: {job.variant}, seed {job.config.seed}")
         rows = write_table(todo)
-        columns = [
-            "variant",
-            "seed",
-            "status",
-            "epochs",
-            "best_epoch",
-            "seconds",
-            "val_f1_macro",
-            "test_f1_macro",
-            "test_accuracy",
-        ]
+        columns = COLUMNS[: COLUMNS.index("test_accuracy") + 1]
         _print_table(columns, [[f"{r[c]:.3f}" if isinstance(r[c], float) else r[c] for c in columns] for r in rows])
+        for reason in sorted({row["reason"] for row in rows} - {""}):
+            typer.echo(f"failed: {reason}")
 
 
 @app.command()

@@ -53,7 +53,7 @@ def decode(source: Source) -> Waveform:
 
     Raises:
         AudioError: the file is missing, empty, truncated, not audio, holds no samples, or is absurd (rates outside 1
-            to 768 kHz, more than 64 channels, samples that are not finite).
+            to 768 kHz, more than 64 channels, samples that are NaN or above 1e9).
     """
     return np.concatenate(list(blocks(source)))
 
