@@ -70,6 +70,16 @@ def test_a_run_is_that_of_fit(study, course, mfccs, tmp_path):
     assert result["versions"]["commit"]
 
 
+def test_a_run_of_another_study_is_not_done_again(study, course, tmp_path):
+    job, *_ = jobs_of(study, course, tmp_path / "out", seeds=1)
+    list(run_study([job], n_processes=1))
+    (tmp_path / "other.toml").write_text(STUDY.replace("SGD = []", "plain = []"))
+    again, *_ = jobs_of(load_study(tmp_path / "other.toml"), course, tmp_path / "out", seeds=1)
+    assert list(run_study([again], n_processes=1)) == [again]
+    (first,), (second,) = load_results([job]), load_results([again])
+    assert second == {**first, "variant": "plain, optimizer.lr=0.01"}  # the seconds it took are the same too
+
+
 def test_identity_is_of_all_that_decides_the_result(study, course, tmp_path):
     def paths(**changes):
         settings = {"data": course, "out": tmp_path, "seeds": 1, "epochs": None, "device": "cpu"}

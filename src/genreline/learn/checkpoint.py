@@ -77,7 +77,7 @@ class Model:
 def save_model(model: Model, folder: str | Path) -> None:
     """Write a model folder (made if need be); a model that was there before is replaced."""
     folder = Path(folder)
-    weights = safetensors.torch.save(model.network.state_dict())
+    weights = safetensors.torch.save({name: each.contiguous() for name, each in model.network.state_dict().items()})
     weights_digest = hashlib.sha256(weights).hexdigest()
     with replacing(folder / _weights_file(weights_digest)) as temporary:
         temporary.write_bytes(weights)
