@@ -11,10 +11,10 @@ import genreline
 
 PUBLIC = [
     "AudioError", "CheckpointError", "Config", "ConfigError", "ConvNet", "DataError", "Dataset", "FeedForward",
-    "GenrelineError", "Model", "Recognizer", "Split", "Timeline", "__version__", "blocks", "check_dataset", "decode",
-    "draw", "evaluate", "features", "fit", "infer", "load_config", "load_dataset", "load_model", "load_split",
-    "make_loader", "make_loaders", "melgrams", "mfccs", "prepare", "save_model", "save_picture", "segments",
-    "shipped_models", "train",
+    "GenrelineError", "Model", "Recognizer", "Split", "Timeline", "__version__", "blocks", "check_dataset",
+    "compose_dataset", "decode", "draw", "evaluate", "features", "fit", "infer", "load_config", "load_dataset",
+    "load_model", "load_split", "make_loader", "make_loaders", "melgrams", "mfccs", "prepare", "save_model",
+    "save_picture", "segments", "shipped_models", "show_study", "train",
 ]  # fmt: skip
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from genreline.data.layout import Dataset, Split, load_dataset, load_split
     from genreline.data.loaders import make_loader, make_loaders
     from genreline.data.prepare import prepare
+    from genreline.demo import compose_dataset
     from genreline.errors import AudioError, CheckpointError, ConfigError, DataError, GenrelineError
     from genreline.learn.checkpoint import Model, load_model, save_model, shipped_models
     from genreline.learn.config import Config, load_config
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from genreline.listen.picture import draw, save_picture
     from genreline.listen.recognizer import Recognizer, infer
     from genreline.listen.timeline import Timeline
+    from genreline.study.notebook import show_study
 
 __version__ = version("genreline")
 
@@ -33,6 +35,7 @@ _HOMES = {
     "data.layout": ["Dataset", "Split", "load_dataset", "load_split"],
     "data.loaders": ["make_loader", "make_loaders"],
     "data.prepare": ["prepare"],
+    "demo": ["compose_dataset"],
     "errors": ["AudioError", "CheckpointError", "ConfigError", "DataError", "GenrelineError"],
     "learn.checkpoint": ["Model", "load_model", "save_model", "shipped_models"],
     "learn.config": ["Config", "load_config"],
@@ -41,6 +44,7 @@ _HOMES = {
     "listen.picture": ["draw", "save_picture"],
     "listen.recognizer": ["Recognizer", "infer"],
     "listen.timeline": ["Timeline"],
+    "study.notebook": ["show_study"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -4,8 +4,10 @@ Every stage is kept in the output folder and skipped when it is there already, s
 where it stopped. Nothing here is particular to the demo's music: the same steps do for any folders of audio.
 """
 
+import itertools
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +28,7 @@ from genreline.listen.recognizer import Recognizer
 from genreline.parallel import map_unordered
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
 TRACKS_PER_GENRE = 40
 TRACK_S = 12
@@ -51,27 +53,18 @@ def run_demo(out: Path, progress: "Progress") -> dict[str, Any]:
         test (as `genreline evaluate --json`), medley (f1_macro, accuracy, n, audio, csv, png), seconds.
     """
     start = time.perf_counter()
-    tracks = [
-        Track(genre, number, TRACK_S, out / "music" / genre / f"{genre}-{number:02}.wav")
-        for genre in GENRES
-        for number in range(TRACKS_PER_GENRE)
-    ]
-    missing = [track for track in tracks if not track.path.exists()]
-    task = progress.add_task("composing", total=len(missing))
-    for _ in map_unordered(write_track, missing, jobs=2):
-        progress.advance(task)
-    data = out / "dataset"
-    music_digest = [digest_file(track.path) for track in tracks]
-    done = out / "dataset" / "music.json"  # written last: which music the dataset is of
-    if not done.exists() or json.loads(done.read_text()) != music_digest:
-        task = progress.add_task("computing features", total=len(tracks))
-        prepare(out / "music", data, on_track=lambda: progress.advance(task))
-        write_text(done, json_text(music_digest))
+    tasks: dict[str, TaskID] = {}
+
+    def show(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = progress.add_task(what, total=total)
+        progress.update(tasks[what], completed=done)
+
+    data = compose_dataset(out, show)
     dataset = load_dataset(data, CONFIG.features)
     model = _finished_model(out / "model", dataset.digest)
     if model is None:
-        task = progress.add_task("training", total=CONFIG.epochs)
-        run = fit(CONFIG, dataset, on_epoch=lambda epoch: progress.update(task, completed=epoch.epoch))
+        run = fit(CONFIG, dataset, on_epoch=lambda epoch: show("training", epoch.epoch, CONFIG.epochs))
         save_model(Model.from_run(run, dataset), out / "model")
         model = load_model(out / "model")
     return {
@@ -79,6 +72,38 @@ def run_demo(out: Path, progress: "Progress") -> dict[str, Any]:
         "medley": _medley(model, out),
         "seconds": time.perf_counter() - start,
     }
+
+
+def compose_dataset(
+    out: str | Path, on_step: Callable[[str, int, int], object] = lambda what, done, total: None
+) -> Path:
+    """The embedded music as a dataset in the course layout: blues, classical, pop and rock, composed and rendered.
+
+    Writes music/GENRE/*.wav and dataset/ to `out`, but for what is there already.
+
+    Args:
+        on_step: gets what is being done, how much of it is done, and how much there is.
+
+    Returns:
+        The dataset's folder, `out`/dataset.
+    """
+    out = Path(out)
+    tracks = [
+        Track(genre, number, TRACK_S, out / "music" / genre / f"{genre}-{number:02}.wav")
+        for genre in GENRES
+        for number in range(TRACKS_PER_GENRE)
+    ]
+    missing = [track for track in tracks if not track.path.exists()]
+    for done, _ in enumerate(map_unordered(write_track, missing, jobs=2), start=1):
+        on_step("composing", done, len(missing))
+    data = out / "dataset"
+    music_digest = [digest_file(track.path) for track in tracks]
+    complete = data / "music.json"  # written last: which music the dataset is of
+    if not complete.exists() or json.loads(complete.read_text()) != music_digest:
+        prepared = itertools.count(1)
+        prepare(out / "music", data, on_track=lambda: on_step("computing features", next(prepared), len(tracks)))
+        write_text(complete, json_text(music_digest))
+    return data
 
 
 def _finished_model(folder: Path, data_digest: str) -> Model | None:

@@ -68,7 +68,8 @@ class ConvNet(nn.Module):
             if config.pooling > 1:
                 layers.append(nn.MaxPool2d(config.pooling))
         # Channels last in memory: the same arithmetic, an epoch on a CPU in three quarters of the time.
-        self.convolutions = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        self.convolutions = nn.Sequential(*layers)
+        self.convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         linear = _linear_layers((CHANNELS[-1] * height * width, *HIDDEN_CNN, n_classes), config)
         self.classifier = nn.Sequential(nn.Flatten(), *(layer for group in linear for layer in group))
 

@@ -85,7 +85,7 @@ img { max-width: 100%; height: auto; background: #fff; border-radius: .4rem; }
 
 def render_html(title: str, blocks: Iterable[Block]) -> str:
     """A page that needs no other file."""
-    body = "\n".join(map(_html, blocks))
+    body = "\n".join(map(html_of, blocks))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -94,7 +94,8 @@ def render_html(title: str, blocks: Iterable[Block]) -> str:
     )
 
 
-def _html(block: Block) -> str:
+def html_of(block: Block) -> str:
+    """A block as a piece of HTML."""
     match block:
         case Heading(level, text, anchor):
             return f'<h{level} id="{html.escape(anchor)}">{html.escape(text)}</h{level}>'.replace(' id=""', "")

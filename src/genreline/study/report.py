@@ -47,6 +47,7 @@ from genreline.study.results import (
     epochs_of,
     f1_of,
     gap_of,
+    load_run,
     load_studies,
     mean_of,
     seconds_of,
@@ -93,6 +94,15 @@ def write_report(folder: str | Path, data: str | Path | None = None) -> Path:
     write_text(folder / MARKDOWN, render_markdown(blocks))
     write_text(folder / HTML, render_html(title, blocks))
     return folder / HTML
+
+
+def study_section(study: Study, results: Iterable[Path]) -> list[Block]:
+    """What the report says of a study, from some of its result files; without the heading.
+
+    Raises:
+        DataError: a file that is no result, two results of the same variant and seed.
+    """
+    return _section(study, *_checked(study, [load_run(path) for path in results]))[1:]
 
 
 _HOW_TO_READ = [

@@ -126,10 +126,15 @@ def load_studies(folder: Path) -> list[tuple[Study, list[Run]]]:
         else:
             raise DataError(f"{runs.parent}: has no study.json and is no study that ships; run it again, or remove it")
         if paths:
-            found.append((study, [_parse(Run, path) for path in paths]))
+            found.append((study, [load_run(path) for path in paths]))
     if not found:
         raise DataError(f"{folder}: holds no results of studies; make some with `genreline study --out {folder}`")
     return sorted(found, key=lambda each: (each[0].step, each[0].name))
+
+
+def load_run(path: Path) -> Run:
+    """A result file; DataError for what is none."""
+    return _parse(Run, path)
 
 
 def _parse(kind: type[T], path: Path) -> T:

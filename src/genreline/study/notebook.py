@@ -1,0 +1,51 @@
+"""A study in a Jupyter notebook: its runs, with a line of progress, then its section of the report under the cell."""
+
+import html
+import time
+from pathlib import Path
+
+from genreline.study.page import Picture, html_of
+from genreline.study.report import study_section
+from genreline.study.studies import jobs_of, load_study, run_study, write_study, write_table
+
+
+def show_study(
+    name_or_file: str | Path,
+    data: str | Path,
+    out: str | Path = "studies",
+    seeds: int = 1,
+    epochs: int | None = None,
+    device: str = "cpu",
+    n_processes: int = 2,
+) -> None:
+    """Do every run of a study that is not done yet, and display its tables, comments and figures.
+
+    Interrupt it and run the cell again at any time: what is done is kept in `out`. The arguments are those of
+    `genreline study`.
+
+    Raises:
+        ConfigError: no such study. DataError: a dataset that cannot be digested.
+    """
+    from IPython.display import HTML, Image, display
+
+    study = load_study(name_or_file)
+    jobs = jobs_of(study, data, out, seeds, epochs, device)
+    write_study(study, out)
+    left = sum(not job.path.exists() for job in jobs)
+    start = time.perf_counter()
+    line = display(HTML(_progress_text(study.name, len(jobs), left, 0.0)), display_id=True)
+    for n, _ in enumerate(run_study(jobs, n_processes), start=1):
+        left_s = (time.perf_counter() - start) / n * (left - n)
+        line.update(HTML(_progress_text(study.name, len(jobs), left - n, left_s)))
+    write_table(jobs)
+    for block in study_section(study, [job.path for job in jobs]):
+        if isinstance(block, Picture):
+            display(Image(block.png, format="png", alt=block.alt))
+            display(HTML(f"<p><em>{html.escape(block.caption)}</em></p>"))
+        else:
+            display(HTML(html_of(block)))
+
+
+def _progress_text(name: str, n: int, left: int, left_s: float) -> str:
+    time_left = f", about {left_s // 60:.0f}:{left_s % 60:02.0f} left" if left and left_s else ""
+    return f"<p>{name}: {n - left} of {n} runs done{time_left}</p>"
