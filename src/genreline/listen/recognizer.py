@@ -4,14 +4,16 @@ Three rungs, each usable alone: `features()` of a waveform's segments (audio/fea
 predictions, and the Recognizer from any sound to a Timeline.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from genreline.audio.decode import RATE_HZ, Source, blocks, source_name
+from genreline.audio.decode import RATE_HZ, Source, Waveform, blocks, source_name
 from genreline.audio.features import features, segments
 from genreline.data.loaders import Loader, make_loader
 from genreline.learn.checkpoint import Model, load_model
@@ -28,6 +30,16 @@ def infer(loader: Iterable[tuple[Tensor, ...]] | Loader, model: nn.Module) -> li
     Batches are (inputs,) or (inputs, anything else), on the model's device.
     """
     return [number for batch in loader for number in _probabilities(model, batch[0]).argmax(dim=1).tolist()]
+
+
+class Heard(NamedTuple):
+    """A part of a sound and what was heard in it.
+
+    `waveform` is mono at 8 kHz, (samples,) float32; `probabilities` (ceil(samples / 8000), C) float32, a row a second.
+    """
+
+    waveform: Waveform
+    probabilities: NDArray[np.float32]
 
 
 class Recognizer:
@@ -54,19 +66,29 @@ class Recognizer:
         Raises:
             AudioError: see `genreline.audio.decode.decode`.
         """
-        rows: list[Tensor] = []
+        rows: list[NDArray[np.float32]] = []
         samples = 0
-        for waveform in blocks(source):
-            samples += len(waveform)
-            inputs = features(segments(waveform), self.model.config.features).float()
-            rows += [_probabilities(self.model.network, batch) for (batch,) in make_loader(inputs, batch_size=64)]
+        for heard in self.stream(source):
+            samples += len(heard.waveform)
+            rows.append(heard.probabilities)
         return Timeline(
             classes=self.model.classes,
-            probabilities=torch.cat(rows).numpy().astype(np.float32),
+            probabilities=np.concatenate(rows),
             duration_s=samples / RATE_HZ,
             title=Path(source_name(source)).stem,
             model=self.model.name,
         )
+
+    def stream(self, source: Source, block_s: int = 60) -> Iterator[Heard]:
+        """What `__call__` puts together, as it is recognised: blocks of `block_s` seconds, the last one shorter.
+
+        Raises:
+            AudioError: as `__call__`, after the blocks that could be read.
+        """
+        for waveform in blocks(source, block_s):
+            inputs = features(segments(waveform), self.model.config.features).float()
+            rows = [_probabilities(self.model.network, batch) for (batch,) in make_loader(inputs, batch_size=64)]
+            yield Heard(waveform, torch.cat(rows).numpy().astype(np.float32))
 
 
 @torch.no_grad()

@@ -1,0 +1,38 @@
+"""What one request may ask of the service, and what all of them together may."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The bounds of a service. The defaults suit two cores and 4 GB.
+
+    Attributes:
+        workers: processes that decode and predict; as many jobs run at once.
+        queue: jobs that may wait for a worker; one more is answered with 503.
+        per_client: jobs of one address, waiting or running; one more is answered with 429.
+        connections: open at once, whatever they do; one more is answered with 503.
+        max_bytes: of a request's body, or of what a URL leads to.
+        max_timeline_bytes: of a timeline that is to be rendered (an hour takes less than 2 MB).
+        max_duration_s: of a sound.
+        job_timeout_s: seconds that a worker may take for a job.
+        job_memory_bytes: that a job may take beyond what its worker holds at rest.
+        header_timeout_s: seconds until a request's headers must be there.
+        idle_timeout_s: seconds without a byte of the body, or in which no byte of the answer is taken.
+        upload_timeout_s: seconds until the whole body must be there.
+        drain_timeout_s: seconds that running requests get when the service is told to stop.
+    """
+
+    workers: int = 2
+    queue: int = 32
+    per_client: int = 16
+    connections: int = 256
+    max_bytes: int = 100_000_000
+    max_timeline_bytes: int = 16_000_000
+    max_duration_s: int = 3600
+    job_timeout_s: float = 120
+    job_memory_bytes: int = 512_000_000
+    header_timeout_s: float = 10
+    idle_timeout_s: float = 20
+    upload_timeout_s: float = 600
+    drain_timeout_s: int = 30

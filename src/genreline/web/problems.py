@@ -1,0 +1,50 @@
+"""Errors as application/problem+json (RFC 9457), with the sentence that the command line prints."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+MEDIA_TYPE = "application/problem+json"
+_NOT_READ = {408, 413, 429, 503}  # answered before the body has been read, so the connection is not used again
+
+
+class ProblemDetails(BaseModel):
+    """What went wrong."""
+
+    type: str = Field("about:blank", description="The status says what kind of problem it is.")
+    title: str = Field(description="The status in words.")
+    status: int
+    detail: str = Field(description="One sentence: what is wrong with what, and what to do.")
+
+
+class Problem(HTTPException):
+    """A request that cannot be served, told in one sentence; `retry_after_s` where trying again may help."""
+
+    def __init__(self, status: int, detail: str, retry_after_s: int | None = None) -> None:
+        headers = {"Retry-After": str(retry_after_s)} if retry_after_s else {}
+        super().__init__(status, detail, headers)
+
+
+def problem(status: int, detail: str) -> dict[str, Any]:
+    """The members of a problem document."""
+    return ProblemDetails(type="about:blank", title=HTTPStatus(status).phrase, status=status, detail=detail).model_dump()
+
+
+async def answer(request: Request, error: Exception) -> JSONResponse:
+    """The response to any HTTP error, FastAPI's own included."""
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code in _NOT_READ:
+        headers["Connection"] = "close"
+    content = problem(error.status_code, str(error.detail))
+    return JSONResponse(content, error.status_code, headers, media_type=MEDIA_TYPE)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI entry of each status that a route answers with a problem."""
+    content = {MEDIA_TYPE: {"schema": ProblemDetails.model_json_schema()}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}

@@ -1,0 +1,199 @@
+"""The process in which hostile files are decoded: `python -m genreline.web.worker`, started by workers.py.
+
+Jobs come on standard input, answers go to standard output: a line of JSON each, followed by `n_bytes` bytes where the
+line says so. Nothing is pickled, so that whoever takes this process over can tell its parent nothing but JSON.
+
+Once the models are loaded the process gives up what it does not need: memory beyond the job's (RLIMIT_DATA, Linux),
+and writing files. SIGUSR1 ends the job at hand. The process ends when its input does.
+"""
+
+import contextlib
+import io
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+from genreline.audio.decode import RATE_HZ
+from genreline.data.music import GENRES, compose, medley
+from genreline.errors import AudioError, GenrelineError
+from genreline.learn.checkpoint import load_model, shipped_models
+from genreline.listen.picture import draw
+from genreline.listen.recognizer import DEFAULT_MODEL, Recognizer
+from genreline.listen.timeline import Timeline
+
+BLOCK_S = 5  # recognised at a time: the first colours show at once, and the network still gets batches
+PEAKS_PER_S = 10
+
+
+class Worker:
+    """Does one job after the other; see the module."""
+
+    def __init__(self, jobs: BinaryIO, answers: BinaryIO) -> None:
+        self._jobs, self._answers = jobs, answers
+        self._cancelled = False
+        self._recognizers = {name: Recognizer(load_model(name)) for name in shipped_models()}
+        self._kinds: dict[str, Callable[[dict[str, Any], bytes], None]] = {
+            "listen": self._listen,
+            "render": self._render,
+            "compose": self._compose,
+        }
+
+    def warm_up(self) -> None:
+        """Do each kind of work once, so that what is loaded lazily is loaded, and tell what models there are."""
+        silence = _wav(np.zeros(RATE_HZ, np.float32))
+        for recognizer in self._recognizers.values():
+            timeline = recognizer(silence)
+        draw(timeline).savefig(io.BytesIO(), format="png")
+        models = [
+            {
+                "name": name,
+                "classes": recognizer.model.classes,
+                "features": recognizer.model.config.features,
+                "metrics": recognizer.model.metrics,
+                "default": name == DEFAULT_MODEL,
+            }
+            for name, recognizer in self._recognizers.items()
+        ]
+        self._say({"event": "ready", "models": models})
+
+    def run(self) -> None:
+        """Take jobs until there are no more."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if hasattr(signal, "SIGUSR1"):
+            signal.signal(signal.SIGUSR1, self._cancel)
+        while line := self._jobs.readline():
+            job = json.loads(line)
+            payload = self._jobs.read(job["n_bytes"])
+            self._cancelled = False
+            try:
+                self._kinds[job["kind"]](job, payload)
+                end: dict[str, Any] = {"event": "end"}
+            except GenrelineError as error:
+                end = {"event": "error", "status": 422, "detail": " ".join(str(error).splitlines())}
+            except MemoryError:
+                # What is left of the heap after this is anybody's guess: start afresh.
+                self._say({"event": "crash", "detail": f"{job['name']}: takes more memory than a job may"})
+                return
+            except Exception as error:  # a bug of ours, or of a decoder
+                self._say({"event": "crash", "detail": f"{job['name']}: cannot be read ({type(error).__name__})"})
+                return
+            del payload
+            self._say(end)
+
+    def _cancel(self, *_: object) -> None:
+        self._cancelled = True  # looked at between blocks, so that no answer is cut
+
+    def _say(self, answer: dict[str, Any], payload: bytes = b"") -> None:
+        line = json.dumps(answer, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        self._answers.write(line + payload)
+        self._answers.flush()
+
+    def _listen(self, job: dict[str, Any], payload: bytes) -> None:
+        """The seconds of a sound as they are recognised, and at last the song without them."""
+        recognizer = self._recognizers[job["model"]]
+        file = io.BytesIO(payload)
+        file.name = job["name"]  # type: ignore[attr-defined]  # what errors call it
+        rows: list[NDArray[np.float32]] = []
+        samples = 0
+        self._say({"event": "start", "model": job["model"], "classes": recognizer.model.classes})
+        for waveform, probabilities in recognizer.stream(file, BLOCK_S):
+            start_s = samples // RATE_HZ
+            samples += len(waveform)
+            if samples > job["max_duration_s"] * RATE_HZ:
+                minutes = job["max_duration_s"] / 60
+                raise AudioError(f"{job['name']}: is longer than the {minutes:g} minutes that are heard here; cut it")
+            rows.append(probabilities)
+            part = Timeline(recognizer.model.classes, probabilities, len(waveform) / RATE_HZ)
+            seconds = json.loads(part.to_json())["seconds"]
+            for second, peaks in zip(seconds, _peaks(waveform, len(seconds)), strict=True):
+                second["start_s"] += start_s
+                second["end_s"] += start_s
+                second["peaks"] = peaks
+            self._say({"event": "seconds", "seconds": seconds})
+            if self._cancelled:
+                return
+        timeline = Timeline(
+            recognizer.model.classes, np.concatenate(rows), samples / RATE_HZ, Path(job["name"]).stem, job["model"]
+        )
+        song = json.loads(timeline.to_json())
+        del song["seconds"]  # they have been said
+        self._say({"event": "done", "song": song})
+
+    def _render(self, job: dict[str, Any], payload: bytes) -> None:
+        """A timeline's JSON in another format."""
+        try:
+            timeline = Timeline.from_json(payload.decode())
+        except UnicodeDecodeError as error:
+            raise GenrelineError(f"timeline: is not UTF-8 ({error.reason}); send what the service sent") from error
+        if job["format"] == "png":
+            picture = io.BytesIO()
+            draw(timeline).savefig(picture, format="png", dpi=150)
+            content = picture.getvalue()
+        else:
+            formats = {"csv": timeline.to_csv, "json": timeline.to_json, "txt": timeline.to_audacity}
+            content = formats[job["format"]]().encode()
+        self._say({"event": "content", "n_bytes": len(content)}, content)
+
+    def _compose(self, job: dict[str, Any], payload: bytes) -> None:
+        """An example of music as a wav file: a medley, or a piece in the genre of that name."""
+        name = job["name"]
+        waveform = compose(name, seed=7, duration_s=30) if name in GENRES else medley(seed=0)[0]
+        content = _wav(waveform)
+        self._say({"event": "content", "n_bytes": len(content)}, content)
+
+
+def _peaks(waveform: NDArray[np.float32], n_seconds: int) -> list[list[float]]:
+    """The waveform's outline: the largest magnitude of each tenth of a second, PEAKS_PER_S for each second."""
+    padded = np.zeros(n_seconds * RATE_HZ, np.float32)
+    padded[: len(waveform)] = np.abs(waveform)
+    peaks = padded.reshape(n_seconds, PEAKS_PER_S, -1).max(axis=2)
+    rounded: list[list[float]] = np.minimum(peaks.astype(np.float64), 1).round(3).tolist()
+    return rounded
+
+
+def _wav(waveform: NDArray[np.float32]) -> bytes:
+    """A waveform (samples,) at 8 kHz as a 16-bit wav file."""
+    file = io.BytesIO()
+    soundfile.write(file, waveform, RATE_HZ, format="WAV", subtype="PCM_16")
+    return file.getvalue()
+
+
+def _give_up(memory_bytes: int) -> None:
+    """Bound the process's memory to `memory_bytes` beyond what it holds now, and let it write no file; on Unix."""
+    try:
+        import resource
+    except ImportError:  # not a Unix; `genreline serve` says so
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    with contextlib.suppress(OSError):  # no /proc: not Linux, where alone the limit counts what is mapped
+        status = Path("/proc/self/status").read_text()
+        held = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData:"))
+        resource.setrlimit(resource.RLIMIT_DATA, (held + memory_bytes,) * 2)
+
+
+def main() -> None:
+    """Serve as a worker; the only argument is the memory that a job may take, in bytes."""
+    # What libraries print must not get between the answers, nor a listener's data into a log.
+    answers = os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    torch.set_num_threads(1)
+    worker = Worker(sys.stdin.buffer, answers)
+    worker.warm_up()
+    os.dup2(nowhere, 2)
+    _give_up(int(sys.argv[1]))
+    worker.run()
+
+
+if __name__ == "__main__":
+    main()

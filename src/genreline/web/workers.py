@@ -1,0 +1,260 @@
+"""A pool of worker processes that are warm: each has torch and the models loaded, and does one job at a time.
+
+A worker that dies, takes too long or does not let go of a cancelled job is killed and replaced; its job ends with an
+error, and no other job notices. See worker.py for what they say to each other.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from typing import Any, BinaryIO
+
+from genreline.errors import GenrelineError
+from genreline.web.limits import Limits
+from genreline.web.problems import Problem
+
+_LINE_BYTES = 2**22  # no honest answer has a line as long
+_CONTENT_BYTES = 2**27
+_START_TIMEOUT_S = 120
+_CANCEL_TIMEOUT_S = 2
+_CHUNK = 2**18
+
+log = logging.getLogger("genreline.web")
+
+
+class _Broken(Exception):
+    """The worker is gone, or makes no sense any more; the text is for whoever sent the job."""
+
+
+class Process:
+    """One worker process; see worker.py."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin
+        assert process.stdout
+        self._process, self._input, self._output = process, process.stdin, process.stdout
+        self.models: list[dict[str, Any]] = []
+
+    @classmethod
+    async def start(cls, limits: Limits) -> "Process":
+        """A worker that is ready. Raises GenrelineError if it does not get that far."""
+        process = cls(
+            await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "genreline.web.worker", str(limits.job_memory_bytes)),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                limit=_LINE_BYTES,
+                start_new_session=True,  # Ctrl-C in a terminal is for the service, which then lets its workers end
+            )
+        )
+        try:
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                process.models = (await process.answer())["models"]
+        except (_Broken, TimeoutError) as error:
+            await process.kill()
+            raise GenrelineError("a worker process did not start; see above, and is there enough memory?") from error
+        except BaseException:
+            await process.kill()
+            raise
+        return process
+
+    async def send(self, job: dict[str, Any], payload: BinaryIO) -> None:
+        """Hand over a job and its payload, `job["n_bytes"]` of it."""
+        try:
+            self._input.write(json.dumps(job).encode() + b"\n")
+            while chunk := payload.read(_CHUNK):
+                self._input.write(chunk)
+                await self._input.drain()
+            await self._input.drain()
+        except OSError as error:
+            raise _Broken from error
+
+    async def answer(self) -> dict[str, Any]:
+        """The next answer, with its `content` where it has one."""
+        try:
+            answer: dict[str, Any] = json.loads(await self._output.readuntil(b"\n"))
+            if answer["event"] == "content":
+                if not 0 <= answer["n_bytes"] <= _CONTENT_BYTES:
+                    raise _Broken
+                answer["content"] = await self._output.readexactly(answer["n_bytes"])
+        except (ValueError, KeyError, TypeError, EOFError, OSError, asyncio.LimitOverrunError) as error:
+            raise _Broken from error
+        return answer
+
+    async def cancel(self) -> None:
+        """Have the job at hand ended. Raises _Broken if the worker does not within two seconds."""
+        if hasattr(signal, "SIGUSR1"):
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGUSR1)
+        try:
+            async with asyncio.timeout(_CANCEL_TIMEOUT_S):
+                while (await self.answer())["event"] not in ("end", "error"):
+                    pass
+        except TimeoutError as error:
+            raise _Broken from error
+
+    async def kill(self) -> None:
+        """End the process, whatever it does."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+
+class Job:
+    """A piece of work, from the moment it is admitted. Its answers wait here, so that no listener holds up a worker."""
+
+    def __init__(self, header: dict[str, Any], payload: BinaryIO | None = None, n_bytes: int = 0) -> None:
+        self.header = {**header, "n_bytes": n_bytes}
+        self.payload = payload or tempfile.SpooledTemporaryFile()  # noqa: SIM115  # an empty one holds nothing open
+        self.outcome = "vanished"
+        self.seconds = 0.0
+        self._answers: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+
+    def put(self, answer: dict[str, Any] | None) -> None:
+        """Add an answer; None after the last."""
+        self._answers.put_nowait(answer)
+
+    async def answers(self) -> AsyncIterator[dict[str, Any]]:
+        """The answers as they come."""
+        while (answer := await self._answers.get()) is not None:
+            yield answer
+
+
+class Pool:
+    """Workers, and the jobs that wait for them."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._idle: asyncio.Queue[Process] = asyncio.Queue()
+        self._processes: set[Process] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.models: list[dict[str, Any]] = []
+        self.waiting = 0
+        self.running = 0
+        self.replaced = 0
+
+    async def start(self) -> None:
+        """Return when the first worker is ready; the others follow. Raises GenrelineError if it is not to be had."""
+        self._add(first := await Process.start(self._limits))
+        self.models = first.models
+        for _ in range(self._limits.workers - 1):
+            self._spawn(self._start_another())
+
+    async def stop(self) -> None:
+        """End all processes."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(process.kill() for process in self._processes))
+
+    @property
+    def pids(self) -> list[int]:
+        """The workers' process numbers."""
+        return sorted(process.pid for process in self._processes)
+
+    @contextlib.asynccontextmanager
+    async def job(self, job: Job) -> AsyncIterator[Job]:
+        """Have a job done while the block reads its answers; leaving the block early cancels it.
+
+        Raises:
+            Problem: 503, as many jobs wait as may.
+        """
+        if self.waiting >= self._limits.queue:
+            raise Problem(503, "the service has more to do than it can; try again later", retry_after_s=10)
+        task = self._spawn(self._do(job))
+        try:
+            yield job
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(task)
+
+    async def _do(self, job: Job) -> None:
+        self.waiting += 1
+        try:
+            process = await self._idle.get()
+        finally:
+            self.waiting -= 1
+        self.running += 1
+        begin = time.monotonic()
+        try:
+            async with asyncio.timeout(self._limits.job_timeout_s):
+                await self._talk(process, job)
+            self._idle.put_nowait(process)
+        except asyncio.CancelledError:
+            self._spawn(self._recover(process))
+            raise
+        except TimeoutError:
+            job.outcome = "timeout"
+            allowed = f"{self._limits.job_timeout_s:g} s that are allowed"
+            job.put(_error(503, f"{job.header['name']}: takes more than the {allowed}; send less of it"))
+            self._spawn(self._replace(process))
+        except _Broken as error:
+            job.outcome = "crash"
+            what = str(error) or f"{job.header['name']}: broke the decoder; convert it to another format"
+            job.put(_error(422, what))
+            self._spawn(self._replace(process))
+        finally:
+            self.running -= 1
+            job.seconds = time.monotonic() - begin
+            job.put(None)
+
+    async def _talk(self, process: Process, job: Job) -> None:
+        await process.send(job.header, job.payload)
+        while (answer := await process.answer())["event"] != "end":
+            if answer["event"] == "crash":  # it still could say why
+                raise _Broken(answer["detail"])
+            job.put(answer)
+            if answer["event"] == "error":
+                job.outcome = "refused"
+                return
+        job.outcome = "done"
+
+    async def _recover(self, process: Process) -> None:
+        """Make a worker whose job was cancelled idle again, or replace it."""
+        try:
+            await process.cancel()
+            self._idle.put_nowait(process)
+        except _Broken:
+            await self._replace(process)
+
+    async def _replace(self, process: Process) -> None:
+        self._processes.discard(process)
+        await process.kill()
+        self.replaced += 1
+        await self._start_another()
+
+    async def _start_another(self) -> None:
+        while True:
+            try:
+                self._add(await Process.start(self._limits))
+                return
+            except (GenrelineError, OSError) as error:
+                log.error("%s", error)
+                await asyncio.sleep(5)
+
+    def _add(self, process: Process) -> None:
+        self._processes.add(process)
+        self._idle.put_nowait(process)
+
+    def _spawn(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.create_task(work)
+        self._tasks.add(task)  # asyncio itself keeps no reference
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _error(status: int, detail: str) -> dict[str, Any]:
+    return {"event": "error", "status": status, "detail": detail}
