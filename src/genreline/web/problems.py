@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
@@ -31,7 +32,9 @@ class Problem(HTTPException):
 
 def problem(status: int, detail: str) -> dict[str, Any]:
     """The members of a problem document."""
-    return ProblemDetails(type="about:blank", title=HTTPStatus(status).phrase, status=status, detail=detail).model_dump()
+    return ProblemDetails(
+        type="about:blank", title=HTTPStatus(status).phrase, status=status, detail=detail
+    ).model_dump()
 
 
 async def answer(request: Request, error: Exception) -> JSONResponse:
@@ -42,6 +45,13 @@ async def answer(request: Request, error: Exception) -> JSONResponse:
         headers["Connection"] = "close"
     content = problem(error.status_code, str(error.detail))
     return JSONResponse(content, error.status_code, headers, media_type=MEDIA_TYPE)
+
+
+async def answer_invalid(request: Request, error: Exception) -> JSONResponse:
+    """The response to arguments that FastAPI refuses."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    return await answer(request, Problem(422, f"{first['loc'][-1]}: {first['msg']}"))
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -101,7 +101,7 @@ class Worker:
         """The seconds of a sound as they are recognised, and at last the song without them."""
         recognizer = self._recognizers[job["model"]]
         file = io.BytesIO(payload)
-        file.name = job["name"]  # type: ignore[attr-defined]  # what errors call it
+        file.name = job["name"]  # what errors call it
         rows: list[NDArray[np.float32]] = []
         samples = 0
         self._say({"event": "start", "model": job["model"], "classes": recognizer.model.classes})

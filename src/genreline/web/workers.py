@@ -6,12 +6,12 @@ error, and no other job notices. See worker.py for what they say to each other.
 
 import asyncio
 import contextlib
+import io
 import json
 import logging
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from typing import Any, BinaryIO
@@ -29,7 +29,7 @@ _CHUNK = 2**18
 log = logging.getLogger("genreline.web")
 
 
-class _Broken(Exception):
+class _BrokenError(Exception):
     """The worker is gone, or makes no sense any more; the text is for whoever sent the job."""
 
 
@@ -57,7 +57,7 @@ class Process:
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
                 process.models = (await process.answer())["models"]
-        except (_Broken, TimeoutError) as error:
+        except (_BrokenError, TimeoutError) as error:
             await process.kill()
             raise GenrelineError("a worker process did not start; see above, and is there enough memory?") from error
         except BaseException:
@@ -74,7 +74,7 @@ class Process:
                 await self._input.drain()
             await self._input.drain()
         except OSError as error:
-            raise _Broken from error
+            raise _BrokenError from error
 
     async def answer(self) -> dict[str, Any]:
         """The next answer, with its `content` where it has one."""
@@ -82,14 +82,14 @@ class Process:
             answer: dict[str, Any] = json.loads(await self._output.readuntil(b"\n"))
             if answer["event"] == "content":
                 if not 0 <= answer["n_bytes"] <= _CONTENT_BYTES:
-                    raise _Broken
+                    raise _BrokenError
                 answer["content"] = await self._output.readexactly(answer["n_bytes"])
         except (ValueError, KeyError, TypeError, EOFError, OSError, asyncio.LimitOverrunError) as error:
-            raise _Broken from error
+            raise _BrokenError from error
         return answer
 
     async def cancel(self) -> None:
-        """Have the job at hand ended. Raises _Broken if the worker does not within two seconds."""
+        """Have the job at hand ended. Raises _BrokenError if the worker does not within two seconds."""
         if hasattr(signal, "SIGUSR1"):
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGUSR1)
@@ -98,7 +98,7 @@ class Process:
                 while (await self.answer())["event"] not in ("end", "error"):
                     pass
         except TimeoutError as error:
-            raise _Broken from error
+            raise _BrokenError from error
 
     async def kill(self) -> None:
         """End the process, whatever it does."""
@@ -117,18 +117,28 @@ class Job:
 
     def __init__(self, header: dict[str, Any], payload: BinaryIO | None = None, n_bytes: int = 0) -> None:
         self.header = {**header, "n_bytes": n_bytes}
-        self.payload = payload or tempfile.SpooledTemporaryFile()  # noqa: SIM115  # an empty one holds nothing open
+        self.payload = payload or io.BytesIO()
         self.outcome = "vanished"
         self.seconds = 0.0
+        self.sound_s = 0.0
         self._answers: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
 
     def put(self, answer: dict[str, Any] | None) -> None:
         """Add an answer; None after the last."""
+        if answer and answer["event"] == "done":
+            self.sound_s = float(answer["song"]["duration_s"])
         self._answers.put_nowait(answer)
 
-    async def answers(self) -> AsyncIterator[dict[str, Any]]:
-        """The answers as they come."""
-        while (answer := await self._answers.get()) is not None:
+    async def answers(self, heartbeat_s: float = 3600) -> AsyncIterator[dict[str, Any]]:
+        """The answers as they come; where none comes for `heartbeat_s`, one whose event is "waiting"."""
+        while True:
+            try:
+                async with asyncio.timeout(heartbeat_s):
+                    answer = await self._answers.get()
+            except TimeoutError:
+                answer = {"event": "waiting"}
+            if answer is None:
+                return
             yield answer
 
 
@@ -164,15 +174,16 @@ class Pool:
         """The workers' process numbers."""
         return sorted(process.pid for process in self._processes)
 
-    @contextlib.asynccontextmanager
-    async def job(self, job: Job) -> AsyncIterator[Job]:
-        """Have a job done while the block reads its answers; leaving the block early cancels it.
-
-        Raises:
-            Problem: 503, as many jobs wait as may.
-        """
+    def check_room(self) -> None:
+        """Raise Problem 503 if as many jobs wait as may."""
         if self.waiting >= self._limits.queue:
             raise Problem(503, "the service has more to do than it can; try again later", retry_after_s=10)
+
+    @contextlib.asynccontextmanager
+    async def job(self, job: Job) -> AsyncIterator[Job]:
+        """Have a job done while the block reads its answers; leaving the block early cancels it. Raises Problem 503."""
+        self.check_room()
+        self.waiting += 1
         task = self._spawn(self._do(job))
         try:
             yield job
@@ -182,7 +193,6 @@ class Pool:
                 await asyncio.shield(task)
 
     async def _do(self, job: Job) -> None:
-        self.waiting += 1
         try:
             process = await self._idle.get()
         finally:
@@ -201,7 +211,7 @@ class Pool:
             allowed = f"{self._limits.job_timeout_s:g} s that are allowed"
             job.put(_error(503, f"{job.header['name']}: takes more than the {allowed}; send less of it"))
             self._spawn(self._replace(process))
-        except _Broken as error:
+        except _BrokenError as error:
             job.outcome = "crash"
             what = str(error) or f"{job.header['name']}: broke the decoder; convert it to another format"
             job.put(_error(422, what))
@@ -215,7 +225,7 @@ class Pool:
         await process.send(job.header, job.payload)
         while (answer := await process.answer())["event"] != "end":
             if answer["event"] == "crash":  # it still could say why
-                raise _Broken(answer["detail"])
+                raise _BrokenError(answer["detail"])
             job.put(answer)
             if answer["event"] == "error":
                 job.outcome = "refused"
@@ -227,7 +237,7 @@ class Pool:
         try:
             await process.cancel()
             self._idle.put_nowait(process)
-        except _Broken:
+        except _BrokenError:
             await self._replace(process)
 
     async def _replace(self, process: Process) -> None:

@@ -1,0 +1,98 @@
+"""The service put together. Start here; workers.py is where songs are heard.
+
+The process that answers holds no decoder and no model: it hands what clients send to worker processes, and what these
+say to the clients.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+import genreline
+from genreline.web.assets import Assets
+from genreline.web.hearing import hearing_routes
+from genreline.web.limits import Limits
+from genreline.web.offers import offer_routes
+from genreline.web.problems import Problem, answer, answer_invalid, responses
+from genreline.web.security import Bodies, SafeHeaders, SameSite
+from genreline.web.service import Service
+
+
+class Health(BaseModel):
+    """Whether songs can be heard."""
+
+    status: str
+    workers: int
+
+
+def create_app(limits: Limits | None = None, allow_urls: bool = False, root_path: str = "") -> FastAPI:
+    """The service as an ASGI application. Its lifespan starts and ends the worker processes.
+
+    Args:
+        limits: what requests may take.
+        allow_urls: whether songs are fetched from URLs.
+        root_path: where a proxy has put the service, as /genres.
+    """
+    limits = limits or Limits()
+    service = Service(limits, allow_urls)
+    assets = Assets()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await service.pool.start()
+        try:
+            yield
+        finally:
+            await service.pool.stop()
+
+    app = FastAPI(
+        title="genreline",
+        version=genreline.__version__,
+        description="Hears music one second at a time: the genre timeline of any song.",
+        lifespan=lifespan,
+        root_path=root_path,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.service = service
+    app.add_exception_handler(HTTPException, answer)
+    app.add_exception_handler(RequestValidationError, answer_invalid)
+    app.add_middleware(Bodies, limits=limits)
+    app.add_middleware(SameSite)
+    app.add_middleware(SafeHeaders)
+    app.include_router(hearing_routes(service))
+    app.include_router(offer_routes(service))
+
+    @app.get("/healthz", summary="Whether songs can be heard", responses=responses(503))
+    async def healthz() -> Health:
+        if not service.pool.pids:
+            raise Problem(503, "no worker process is ready; try again later", retry_after_s=5)
+        return Health(status="ok", workers=len(service.pool.pids))
+
+    @app.get(
+        "/metrics",
+        summary="Counters for Prometheus",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    async def metrics() -> Response:
+        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
+
+    @app.get("/", include_in_schema=False)
+    async def page(request: Request) -> Response:
+        return assets.response(request, "index.html")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> Response:
+        return assets.response(request, "docs.html")
+
+    @app.get("/assets/{name}", include_in_schema=False)
+    async def asset(request: Request, name: str) -> Response:
+        return assets.response(request, name)
+
+    return app

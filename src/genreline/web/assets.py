@@ -1,0 +1,66 @@
+"""The files that the page loads, all from installed packages, held in memory: a client's path opens no file."""
+
+import hashlib
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import NamedTuple
+
+from fastapi import Request
+from fastapi.responses import Response
+from markdown_it import MarkdownIt
+
+from genreline.web.problems import Problem
+
+_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+
+
+class _Asset(NamedTuple):
+    content: bytes
+    media_type: str
+    etag: str
+
+
+class Assets:
+    """The page's files by name."""
+
+    def __init__(self) -> None:
+        package = resources.files("genreline")
+        files = [file for file in (package / "web" / "page").iterdir() if _suffix(file) in _TYPES]
+        files += [package / "listen" / name for name in ("timeline.js", "timeline.css")]
+        files += [_swagger_ui() / name for name in ("swagger-ui-bundle.js", "swagger-ui.css")]
+        self._assets = {file.name: _asset(file) for file in files}
+
+    def response(self, request: Request, name: str) -> Response:
+        """A file, or 304 if the client has it. Raises Problem 404."""
+        asset = self._assets.get(name)
+        if asset is None:
+            raise Problem(404, f"there is no {name} here")
+        headers = {"ETag": asset.etag, "Cache-Control": "no-cache"}
+        if request.headers.get("if-none-match") == asset.etag:
+            return Response(status_code=304, headers=headers)
+        return Response(asset.content, headers=headers, media_type=asset.media_type)
+
+
+def card(model: str) -> str:
+    """The card of a model that ships, in Markdown."""
+    return (resources.files("genreline") / "models" / model / "README.md").read_text(encoding="utf-8")
+
+
+def card_html(markdown: str) -> str:
+    """A card's Markdown as HTML; HTML in it is shown as text."""
+    return str(MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown))
+
+
+def _asset(file: Traversable) -> _Asset:
+    content = file.read_bytes()
+    return _Asset(content, _TYPES[_suffix(file)], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+
+
+def _suffix(file: Traversable) -> str:
+    return "." + file.name.rpartition(".")[2]
+
+
+def _swagger_ui() -> Traversable:
+    """The folder of Swagger UI in its package, whose name has the version."""
+    vendor = resources.files("swagger_ui_bundle") / "vendor"
+    return next(folder for folder in vendor.iterdir() if folder.name.startswith("swagger-ui-"))

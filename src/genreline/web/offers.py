@@ -1,0 +1,91 @@
+"""The routes that tell what the service has: models, bounds, and music to try."""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse, Response
+from pydantic import BaseModel
+
+from genreline.web.assets import card, card_html
+from genreline.web.problems import Problem, responses
+from genreline.web.service import Service
+
+EXAMPLES = {
+    "medley": "A medley of four genres, 90 s",
+    "blues": "Blues, 30 s",
+    "classical": "Classical, 30 s",
+    "pop": "Pop, 30 s",
+    "rock": "Rock, 30 s",
+}
+
+
+class ModelInfo(BaseModel):
+    """A model that songs are heard with; its card, in Markdown, says what it is good for."""
+
+    name: str
+    default: bool
+    classes: list[str]
+    features: str
+    metrics: dict[str, dict[str, Any]]
+    card: str
+
+
+class Bounds(BaseModel):
+    """What one request may ask of this service."""
+
+    max_bytes: int
+    max_duration_s: int
+    urls: bool
+
+
+class Example(BaseModel):
+    """A piece of music that genreline composed."""
+
+    name: str
+    title: str
+
+
+def offer_routes(service: Service) -> APIRouter:
+    """/v1/models, /v1/limits, /v1/examples."""
+    router = APIRouter()
+    composed: dict[str, asyncio.Task[bytes]] = {}
+
+    @router.get("/v1/models", summary="The models, with their cards")
+    async def models() -> list[ModelInfo]:
+        return [ModelInfo(**model, card=card(model["name"])) for model in service.pool.models]
+
+    @router.get("/v1/models/{name}/card", summary="A model's card as HTML", responses=responses(404, 422))
+    async def model_card(name: str) -> HTMLResponse:
+        if name not in [model["name"] for model in service.pool.models]:
+            raise Problem(404, f"{name[:80]}: no such model")
+        return HTMLResponse(card_html(card(name)))
+
+    @router.get("/v1/limits", summary="What one request may ask")
+    async def limits() -> Bounds:
+        most = service.limits
+        return Bounds(max_bytes=most.max_bytes, max_duration_s=most.max_duration_s, urls=service.allow_urls)
+
+    @router.get("/v1/examples", summary="Music to try")
+    async def examples() -> list[Example]:
+        return [Example(name=name, title=title) for name, title in EXAMPLES.items()]
+
+    @router.get(
+        "/v1/examples/{name}",
+        summary="A piece of music as a wav file, composed when it is first asked for",
+        response_class=Response,
+        responses={
+            200: {"content": {"audio/wav": {"schema": {"type": "string", "format": "binary"}}}},
+            **responses(404, 422, 503),
+        },
+    )
+    async def example(name: str) -> Response:
+        if name not in EXAMPLES:
+            raise Problem(404, f"{name[:80]}: no such example; choose one of {', '.join(EXAMPLES)}")
+        task = composed.get(name)
+        if task is None or (task.done() and task.exception()):
+            task = composed[name] = asyncio.create_task(service.work("compose", name))
+        # Shielded: another client may wait for the same piece when this one has gone.
+        return Response(await asyncio.shield(task), media_type="audio/wav")
+
+    return router

@@ -1,0 +1,192 @@
+"""What keeps the service and its page safe on the open internet, apart from what any route does.
+
+Nothing here knows what is served: headers, other sites' requests, and clients that are too slow on purpose.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from genreline.web.limits import Limits
+from genreline.web.problems import Problem, answer
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob: data:; media-src 'self' blob:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "microphone=(self), camera=(), geolocation=(), payment=(), usb=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+class SafeHeaders:
+    """Adds HEADERS to every response, and `Cache-Control: no-store` where the response says nothing of it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the class."""
+
+        async def send_safely(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(HEADERS)
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        await self._app(scope, receive, send_safely)
+
+
+class SameSite:
+    """Refuses what another site's page makes a visitor's browser post. Programs send neither of the two headers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the class."""
+        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS") and _is_foreign(scope):
+            problem = Problem(403, "another site's page may not use this service through its visitors' browsers")
+            await (await answer(Request(scope), problem))(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _is_foreign(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
+    if site := headers.get("sec-fetch-site"):  # a browser, which knows best
+        return site not in ("same-origin", "none")
+    origin = headers.get("origin")  # a browser where the page did not come by https nor from this machine
+    return origin is not None and urlsplit(origin).netloc != headers.get("host", "")
+
+
+class Bodies:
+    """Bounds a request's body: 413 if it is too large, 408 if nothing comes for a while or all of it takes too long."""
+
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+        self._app, self._limits = app, limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the class."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._limits.upload_timeout_s
+        declared = Headers(scope=scope).get("content-length", "")
+        n_bytes = int(declared) if declared.isdecimal() else 0
+        n_received = 0
+        complete = False
+
+        async def receive_bounded() -> Message:
+            nonlocal complete, n_received
+            if complete:  # what comes now is that the client has gone
+                return await receive()
+            self._check_size(n_bytes)
+            try:
+                async with asyncio.timeout_at(min(end, loop.time() + self._limits.idle_timeout_s)):
+                    message = await receive()
+            except TimeoutError as error:
+                raise Problem(408, "the request's body did not come in time; send it again") from error
+            n_received += len(message.get("body", b""))
+            self._check_size(n_received)
+            complete = not message.get("more_body")
+            return message
+
+        await self._app(scope, receive_bounded, send)
+
+    def _check_size(self, n_bytes: int) -> None:
+        if n_bytes > self._limits.max_bytes:
+            most = self._limits.max_bytes / 1e6
+            raise Problem(413, f"the upload is larger than the {most:g} MB that are taken here; convert or cut it")
+
+
+class Clients:
+    """How many jobs each address has, so that one cannot take all there are."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._jobs: Counter[str] = Counter()
+
+    @contextmanager
+    def one(self, address: str) -> Iterator[None]:
+        """Count a job of an address during the block. Raises Problem 429 if it has as many as it may."""
+        client = _household(address)
+        if self._jobs[client] >= self._most:
+            raise Problem(429, f"{self._most} songs of yours are being heard; wait for them", retry_after_s=5)
+        self._jobs[client] += 1
+        try:
+            yield
+        finally:
+            self._jobs[client] -= 1
+            self._jobs += Counter()  # forgets those at zero
+
+
+def _household(address: str) -> str:
+    """The address, or for IPv6 its network of 64 bits, all of which one customer has."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:  # a Unix socket, or what a proxy says
+        return address
+    return str(ip_network((address, 64), strict=False)) if isinstance(parsed, IPv6Address) else address
+
+
+def careful_protocol(limits: Limits) -> type[H11Protocol]:
+    """uvicorn's HTTP protocol, which drops a connection whose headers do not come, or that does not take its answer."""
+
+    class CarefulProtocol(H11Protocol):
+        _late: asyncio.TimerHandle | None = None
+        _stuck: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._expect_headers()
+
+        def data_received(self, data: bytes) -> None:
+            self._expect_headers()
+            super().data_received(data)
+            if self._is_serving() and self._late:
+                self._late.cancel()
+                self._late = None
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            for timer in filter(None, (self._late, self._stuck)):
+                timer.cancel()
+            super().connection_lost(exc)
+
+        def pause_writing(self) -> None:
+            self._stuck = self.loop.call_later(limits.idle_timeout_s, self.transport.abort)
+            super().pause_writing()
+
+        def resume_writing(self) -> None:
+            if self._stuck:
+                self._stuck.cancel()
+            super().resume_writing()
+
+        def _is_serving(self) -> bool:
+            cycle: Any = self.cycle
+            return cycle is not None and not cycle.response_complete
+
+        def _expect_headers(self) -> None:
+            if self._late is None and not self._is_serving():
+                self._late = self.loop.call_later(limits.header_timeout_s, self._drop)
+
+        def _drop(self) -> None:
+            self._late = None
+            if not self._is_serving():
+                self.transport.abort()
+
+    return CarefulProtocol

@@ -1,0 +1,81 @@
+"""What the routes share: the workers, who may ask for how much, and what is counted."""
+
+import asyncio
+import io
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from fastapi import Request
+
+from genreline.web.limits import Limits
+from genreline.web.metrics import Metrics
+from genreline.web.problems import Problem
+from genreline.web.security import Clients
+from genreline.web.workers import Job, Pool
+
+Result = TypeVar("Result")
+
+
+class Service:
+    """One running service."""
+
+    def __init__(self, limits: Limits, allow_urls: bool) -> None:
+        self.limits, self.allow_urls = limits, allow_urls
+        self.pool = Pool(limits)
+        self.metrics = Metrics(self.pool)
+        self._clients = Clients(limits.per_client)
+
+    @contextmanager
+    def admitted(self, request: Request) -> Iterator[None]:
+        """Let a job in, before its body is read. Raises Problem: 429 or 503, there are too many."""
+        with self._clients.one(request.client.host if request.client else ""):
+            self.pool.check_room()
+            yield
+
+    async def work(self, kind: str, name: str, payload: bytes = b"", **options: str) -> bytes:
+        """What a worker makes of a job whose answer comes in one piece. Raises Problem."""
+        job = Job({"kind": kind, "name": name, **options}, io.BytesIO(payload), len(payload))
+        content = b""
+        try:
+            async with self.pool.job(job):
+                async for each in job.answers():
+                    if each["event"] == "error":
+                        raise Problem(each["status"], each["detail"])
+                    content = each["content"]
+        finally:
+            self.metrics.count(job)
+        return content
+
+    def model_name(self, asked: str | None) -> str:
+        """The name of a model that is there: the one that is asked for, or the default one. Raises Problem 422."""
+        names = [str(model["name"]) for model in self.pool.models]
+        if asked is None:
+            return next(str(model["name"]) for model in self.pool.models if model["default"])
+        if asked not in names:
+            raise Problem(422, f"{asked[:80]}: no such model; choose one of {', '.join(names)}")
+        return asked
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    """The result of some work, which is cancelled if the client goes away meanwhile (the body has been read).
+
+    Raises:
+        Problem: as the work does; 503, which nobody reads, if the client has gone.
+    """
+    task = asyncio.create_task(work)
+    gone = asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise Problem(503, "the client has gone")
+    finally:
+        for each in (task, gone):
+            each.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
