@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -9,7 +10,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from genreline.web.problems import Problem, problem, responses
 from genreline.web.service import Service, unless_gone
-from genreline.web.uploads import FORM_SCHEMA, Link, body_of, form_of, link_of, media_type, uploaded
+from genreline.web.uploads import FORM_SCHEMA, Link, Upload, body_of, form_of, link_of, media_type, uploaded
 from genreline.web.workers import Job
 
 HEARTBEAT_S = 10  # a stream says something at least as often, or proxies take it for dead
@@ -28,26 +29,27 @@ def hearing_routes(service: Service) -> APIRouter:
 
     async def timeline_job(request: Request) -> AsyncIterator[Job]:
         """The job that a request asks for. It ends with the request, and so does what was uploaded."""
-        with service.admitted(request):
+        async with AsyncExitStack() as stack:
+            stack.enter_context(service.admitted(request))
             if media_type(request) == "application/json":
-                await link_of(request)
-                raise Problem(403, "this service fetches no URLs; download the song and send the file")
-            if media_type(request) != "multipart/form-data":
+                link = await link_of(request)
+                model = service.model_name(link.model)
+                path = await stack.enter_async_context(service.fetched(request, link.url))
+                file = stack.enter_context(path.open("rb"))
+                upload = Upload(file, path.stat().st_size, path.name, model)
+            elif media_type(request) == "multipart/form-data":
+                upload = uploaded(await stack.enter_async_context(form_of(request)))
+            else:
                 raise Problem(415, "send a form (multipart/form-data) with the song as `file`, or JSON with its `url`")
-            async with form_of(request) as form:
-                upload = uploaded(form)
-                header = {
-                    "kind": "listen",
-                    "name": upload.name,
-                    "model": service.model_name(upload.model),
-                    "max_duration_s": service.limits.max_duration_s,
-                }
-                job = Job(header, upload.file, upload.n_bytes)
-                try:
-                    async with service.pool.job(job):
-                        yield job
-                finally:
-                    service.metrics.count(job)
+            header = {
+                "kind": "listen",
+                "name": upload.name,
+                "model": service.model_name(upload.model),
+                "max_duration_s": service.limits.max_duration_s,
+            }
+            job = Job(header, upload.file, upload.n_bytes)
+            stack.callback(service.metrics.count, job)
+            yield await stack.enter_async_context(service.pool.job(job))
 
     @router.post(
         "/v1/timeline",

@@ -17,6 +17,9 @@ class Limits:
         max_duration_s: of a sound.
         job_timeout_s: seconds that a worker may take for a job.
         job_memory_bytes: that a job may take beyond what its worker holds at rest.
+        fetch_timeout_s: seconds that a URL may take until its file is here.
+        public_urls_only: whether URLs that lead to private, loopback or link-local addresses are refused. Only a test
+            on one machine has a reason to say no.
         header_timeout_s: seconds until a request's headers must be there.
         idle_timeout_s: seconds without a byte of the body, or in which no byte of the answer is taken.
         upload_timeout_s: seconds until the whole body must be there.
@@ -32,6 +35,8 @@ class Limits:
     max_duration_s: int = 3600
     job_timeout_s: float = 120
     job_memory_bytes: int = 512_000_000
+    fetch_timeout_s: float = 120
+    public_urls_only: bool = True
     header_timeout_s: float = 10
     idle_timeout_s: float = 20
     upload_timeout_s: float = 600

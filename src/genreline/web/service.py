@@ -2,12 +2,14 @@
 
 import asyncio
 import io
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fastapi import Request
 
+from genreline.web.fetcher import fetched
 from genreline.web.limits import Limits
 from genreline.web.metrics import Metrics
 from genreline.web.problems import Problem
@@ -25,6 +27,7 @@ class Service:
         self.pool = Pool(limits)
         self.metrics = Metrics(self.pool)
         self._clients = Clients(limits.per_client)
+        self._fetches = asyncio.Semaphore(limits.workers)
 
     @contextmanager
     def admitted(self, request: Request) -> Iterator[None]:
@@ -32,6 +35,16 @@ class Service:
         with self._clients.one(request.client.host if request.client else ""):
             self.pool.check_room()
             yield
+
+    @asynccontextmanager
+    async def fetched(self, request: Request, url: str) -> AsyncIterator[Path]:
+        """The file that a URL leads to, which goes with the block. Raises Problem, 403 where no URLs are fetched."""
+        if not self.allow_urls:
+            raise Problem(403, "this service fetches no URLs; download the song and send the file")
+        async with AsyncExitStack() as stack:
+            await unless_gone(request, self._fetches.acquire())
+            stack.callback(self._fetches.release)
+            yield await unless_gone(request, stack.enter_async_context(fetched(url, self.limits)))
 
     async def work(self, kind: str, name: str, payload: bytes = b"", **options: str) -> bytes:
         """What a worker makes of a job whose answer comes in one piece. Raises Problem."""

@@ -3,11 +3,10 @@
 Jobs come on standard input, answers go to standard output: a line of JSON each, followed by `n_bytes` bytes where the
 line says so. Nothing is pickled, so that whoever takes this process over can tell its parent nothing but JSON.
 
-Once the models are loaded the process gives up what it does not need: memory beyond the job's (RLIMIT_DATA, Linux),
-and writing files. SIGUSR1 ends the job at hand. The process ends when its input does.
+Once the models are loaded the process gives up what it does not need (see sandbox.py). SIGUSR1 ends the job at hand;
+the process ends when its input does.
 """
 
-import contextlib
 import io
 import json
 import os
@@ -29,6 +28,7 @@ from genreline.learn.checkpoint import load_model, shipped_models
 from genreline.listen.picture import draw
 from genreline.listen.recognizer import DEFAULT_MODEL, Recognizer
 from genreline.listen.timeline import Timeline
+from genreline.web.sandbox import give_up
 
 BLOCK_S = 5  # recognised at a time: the first colours show at once, and the network still gets batches
 PEAKS_PER_S = 10
@@ -167,20 +167,6 @@ def _wav(waveform: NDArray[np.float32]) -> bytes:
     return file.getvalue()
 
 
-def _give_up(memory_bytes: int) -> None:
-    """Bound the process's memory to `memory_bytes` beyond what it holds now, and let it write no file; on Unix."""
-    try:
-        import resource
-    except ImportError:  # not a Unix; `genreline serve` says so
-        return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    with contextlib.suppress(OSError):  # no /proc: not Linux, where alone the limit counts what is mapped
-        status = Path("/proc/self/status").read_text()
-        held = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData:"))
-        resource.setrlimit(resource.RLIMIT_DATA, (held + memory_bytes,) * 2)
-
-
 def main() -> None:
     """Serve as a worker; the only argument is the memory that a job may take, in bytes."""
     # What libraries print must not get between the answers, nor a listener's data into a log.
@@ -191,7 +177,7 @@ def main() -> None:
     worker = Worker(sys.stdin.buffer, answers)
     worker.warm_up()
     os.dup2(nowhere, 2)
-    _give_up(int(sys.argv[1]))
+    give_up(int(sys.argv[1]))
     worker.run()
 
 

@@ -1,0 +1,92 @@
+"""Fetching a URL in a process of its own, for what comes back is as hostile as an upload.
+
+This module is both sides: `fetched` in the service, and `python -m genreline.web.fetcher` in the process, which reads
+one JSON object from standard input and writes one to standard output. The service ends the process and removes
+whatever it wrote.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from genreline.web.limits import Limits
+from genreline.web.problems import Problem
+from genreline.web.sandbox import give_up
+
+
+@asynccontextmanager
+async def fetched(url: str, limits: Limits) -> AsyncIterator[Path]:
+    """The file that a URL leads to, which is gone after the block; leaving the block early ends the fetching.
+
+    Raises:
+        Problem: 422, it cannot be fetched or is out of bounds; 503, it takes too long.
+    """
+    with tempfile.TemporaryDirectory(prefix="genreline-") as folder:
+        order = {
+            "url": url,
+            "folder": folder,
+            "max_duration_s": limits.max_duration_s,
+            "max_bytes": limits.max_bytes,
+            "timeout_s": limits.fetch_timeout_s,
+            "public_only": limits.public_urls_only,
+            "memory_bytes": limits.job_memory_bytes,
+        }
+        answer = await _ask(order, limits.fetch_timeout_s + 30)  # the process keeps the time itself, if it can
+        if "error" in answer:
+            raise Problem(422, answer["error"])
+        path = Path(folder, answer["path"])
+        if not path.resolve().is_relative_to(Path(folder).resolve()):  # said by a process that may not be ours any more
+            raise Problem(422, "the link led to no file that can be heard")
+        yield path
+
+
+async def _ask(order: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "genreline.web.fetcher"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # it would tell a log what somebody listens to
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(timeout_s):
+            text, _ = await process.communicate(json.dumps(order).encode())
+        answer: dict[str, Any] = json.loads(text)
+    except TimeoutError as error:
+        raise Problem(503, "the link takes too long to fetch; try again later, or send the file") from error
+    except ValueError as error:
+        raise Problem(422, "what the link leads to broke the fetching; download the song and send the file") from error
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # with all that it started
+            os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
+        await process.wait()
+    return answer
+
+
+def main() -> None:
+    """Fetch as the order on standard input says, into its folder."""
+    from genreline.audio.fetch import fetch
+    from genreline.errors import GenrelineError
+
+    order = json.load(sys.stdin)
+    give_up(order["memory_bytes"], file_bytes=2 * order["max_bytes"])
+    bounds = {key: order[key] for key in ("max_duration_s", "max_bytes", "timeout_s", "public_only")}
+    try:
+        song = fetch(order["url"], Path(order["folder"]), **bounds)
+        answer = {"path": str(song.path.relative_to(order["folder"]))}
+    except GenrelineError as error:
+        answer = {"error": " ".join(str(error).splitlines())}
+    json.dump(answer, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

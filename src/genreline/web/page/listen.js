@@ -1,0 +1,58 @@
+/* Talking to the service: what it has, and a song's seconds as they are recognised. */
+
+/** What the service says is wrong, in one sentence. */
+export class Problem extends Error {}
+
+/** The JSON that a path of the service answers with. */
+export async function ask(path) {
+  return (await answered(fetch(path))).json();
+}
+
+/**
+ * The events of a song as they come: ["start" | "second" | "done", data]. Throws a Problem for what the service says
+ * is wrong, and what `fetch` throws (AbortError, if the signal says so).
+ */
+export async function* hear(body, signal) {
+  const headers = { Accept: "text/event-stream" };
+  if (typeof body === "string") headers["Content-Type"] = "application/json";
+  const response = await answered(fetch("v1/timeline", { method: "POST", body, headers, signal }));
+  let text = "";
+  let ended = false;
+  for await (const piece of pieces(response.body)) {
+    const events = (text + piece).split("\n\n");
+    text = events.pop();
+    for (const event of events.filter((each) => each.startsWith("event: "))) {
+      const [name, data] = event.split("\n", 2);
+      const parsed = JSON.parse(data.slice("data: ".length));
+      if (name === "event: error") throw new Problem(parsed.detail);
+      ended ||= name === "event: done";
+      yield [name.slice("event: ".length), parsed];
+    }
+  }
+  if (!ended) throw new Problem("the connection was cut before the song was over; try again");
+}
+
+/** A timeline, as the service writes it, in another format, as a Blob. */
+export async function render(timeline, format) {
+  const headers = { "Content-Type": "application/json" };
+  const body = JSON.stringify(timeline);
+  return (await answered(fetch(`v1/render?format=${format}`, { method: "POST", body, headers }))).blob();
+}
+
+async function* pieces(stream) {
+  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  for (let read = await reader.read(); !read.done; read = await reader.read()) yield read.value;
+}
+
+async function answered(request) {
+  let response;
+  try {
+    response = await request;
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem("the service cannot be reached, or would not take so much; try again later");
+  }
+  if (response.ok) return response;
+  const isProblem = response.headers.get("Content-Type") === "application/problem+json";
+  throw new Problem(isProblem ? (await response.json()).detail : `the service answered ${response.status}`);
+}

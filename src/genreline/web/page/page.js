@@ -1,0 +1,284 @@
+/* The page: a song is chosen, heard, played, and its timeline kept. */
+
+import { ask, hear, Problem, render } from "./listen.js";
+import { recordWith } from "./recorder.js";
+import { clock, listRuns, percent, Timeline } from "./timeline.js";
+import { outline, Waveform } from "./waveform.js";
+
+const byId = (id) => document.getElementById(id);
+const FORMATS = { csv: "CSV", json: "JSON", txt: "Audacity labels", png: "Picture (PNG)" };
+
+const audio = byId("audio");
+const view = new Timeline(byId("timeline"), { onSeek: seek });
+const waveform = new Waveform(byId("waveform"), seek);
+waveform.alignTo(document.querySelector(".timeline-slider"));
+
+let limits = null;
+let song = null; // { file or url, name, seconds, summary, decoded, abort } of what is shown
+
+// Choosing ------------------------------------------------------------------------------------------------------------
+
+async function prepare() {
+  const [models, examples, bounds] = await Promise.all([ask("v1/models"), ask("v1/examples"), ask("v1/limits")]);
+  limits = bounds;
+  byId("model").replaceChildren(...models.map(({ name }) => new Option(name, name)));
+  byId("model").value = models.find((model) => model.default).name;
+  byId("example").append(...examples.map(({ name, title }) => new Option(title, name)));
+  const minutes = Math.round(limits.max_duration_s / 60);
+  byId("bounds").textContent = `Any common format, up to ${minutes} minutes and ${Math.round(limits.max_bytes / 1e6)} MB.`;
+  byId("link").hidden = !limits.urls;
+}
+
+byId("file").addEventListener("change", (event) => {
+  const [file] = event.target.files;
+  if (file) open(file);
+  event.target.value = ""; // so that the same file can be chosen again
+});
+
+for (const type of ["dragenter", "dragover", "dragleave", "drop"]) {
+  document.addEventListener(type, (event) => {
+    event.preventDefault();
+    document.body.classList.toggle("dropping", type === "dragenter" || type === "dragover");
+    if (type === "drop" && event.dataTransfer.files[0]) open(event.dataTransfer.files[0]);
+  });
+}
+
+byId("example").addEventListener("change", async ({ target }) => {
+  const { value: name, selectedOptions } = target;
+  if (!name) return;
+  tell("Composing the example…");
+  try {
+    const response = await fetch(`v1/examples/${name}`);
+    if (!response.ok) throw new Problem("the example could not be composed; try again later");
+    await open(new File([await response.blob()], `${selectedOptions[0].text.split(",")[0]}.wav`, { type: "audio/wav" }));
+  } catch (error) {
+    complain(error);
+  }
+});
+
+byId("link").addEventListener("submit", (event) => {
+  event.preventDefault();
+  openLink(byId("url").value);
+});
+
+recordWith(byId("record"), open, tell, (text) => complain(new Problem(text)));
+
+byId("model").addEventListener("change", () => song && listen());
+
+byId("about").addEventListener("click", async () => {
+  try {
+    const response = await fetch(`v1/models/${byId("model").value}/card`);
+    const card = new DOMParser().parseFromString(await response.text(), "text/html");
+    byId("card-text").replaceChildren(...card.body.childNodes);
+    byId("card").showModal();
+  } catch (error) {
+    complain(error);
+  }
+});
+
+// Hearing -------------------------------------------------------------------------------------------------------------
+
+async function open(file) {
+  if (file.size > limits.max_bytes) {
+    complain(new Problem(`${file.name}: is larger than the ${limits.max_bytes / 1e6} MB that are taken here`));
+    return;
+  }
+  show({ file, name: file.name });
+  URL.revokeObjectURL(audio.src);
+  audio.src = URL.createObjectURL(file);
+  const opened = song;
+  outline(file).then((peaks) => {
+    if (!peaks || song !== opened) return;
+    song.decoded = true;
+    waveform.setPeaks(peaks);
+  });
+  await listen();
+}
+
+async function openLink(url) {
+  show({ url, name: url });
+  URL.revokeObjectURL(audio.src);
+  audio.removeAttribute("src");
+  audio.load();
+  sayMute("A song from a link is heard by the service alone; there is nothing to play here.");
+  await listen();
+}
+
+function show(chosen) {
+  song?.abort?.abort();
+  song = { ...chosen, seconds: [], summary: null, decoded: false };
+  byId("song").hidden = false;
+  setTitle(chosen.name.replace(/\.[^.]*$/, ""));
+  audio.hidden = false;
+  byId("mute").hidden = true;
+  waveform.clear();
+  setDuration(null);
+}
+
+async function listen() {
+  song.abort?.abort();
+  const mine = (song.abort = new AbortController());
+  const { signal } = mine;
+  song.seconds = [];
+  song.summary = null;
+  byId("error").textContent = "";
+  byId("verdict").textContent = "";
+  listRuns(byId("runs"), [], seek);
+  setDownloads(false);
+  byId("progress").hidden = false;
+  byId("progress").removeAttribute("value");
+  tell(song.url ? "Fetching and hearing…" : "Hearing…");
+  const model = byId("model").value;
+  try {
+    for await (const [event, data] of hear(request(model), signal)) {
+      if (event === "start") view.setClasses(data.classes);
+      else if (event === "second") addSecond(data);
+      else finish(data);
+      view.setCursor(audio.currentTime);
+    }
+  } catch (error) {
+    if (mine !== song.abort || error.name === "AbortError") return; // another song, or model, has taken over
+    complain(error);
+  } finally {
+    if (mine === song.abort) byId("progress").hidden = true;
+  }
+}
+
+function request(model) {
+  if (song.url) return JSON.stringify({ url: song.url, model });
+  const form = new FormData();
+  form.append("model", model);
+  form.append("file", song.file, song.file.name);
+  return form;
+}
+
+function addSecond({ peaks, ...second }) {
+  song.seconds.push(second);
+  view.add([second]);
+  if (!song.decoded) waveform.addSecond(second.start_s, peaks);
+  if (view.durationS) byId("progress").value = second.end_s / view.durationS;
+  else waveform.setDuration(Math.max(30, second.end_s));
+}
+
+function finish(summary) {
+  song.summary = summary;
+  setTitle(summary.title);
+  setDuration(summary.duration_s);
+  listRuns(byId("runs"), view.runs(), playFrom);
+  const [, [second, secondShare]] = Object.entries(summary.overall).sort((a, b) => b[1] - a[1]).concat([["", 0]]);
+  const share = summary.overall[summary.dominant];
+  const strong = document.createElement("strong");
+  strong.textContent = summary.dominant;
+  const sure = share >= 0.6 ? "fairly sure" : share - secondShare >= 0.15 ? "not very sure" : "unsure";
+  const rest = second ? `; next ${second} with ${percent(secondShare)}` : "";
+  byId("verdict").replaceChildren(
+    "Sounds like ", strong, `, with ${percent(share)} on average over ${clock(summary.duration_s)}${rest}: ${sure}.`,
+  );
+  tell(`Heard all of it, by ${summary.model}. ${byId("verdict").textContent}`);
+  setDownloads(true);
+  markRun();
+}
+
+// Playing -------------------------------------------------------------------------------------------------------------
+
+function seek(second) {
+  if (audio.readyState > 0) audio.currentTime = second;
+  view.setCursor(second);
+  waveform.setCursor(second);
+  markRun();
+}
+
+function playFrom(second) {
+  seek(second);
+  if (audio.readyState > 0) audio.play();
+}
+
+function follow() {
+  view.setCursor(audio.currentTime);
+  waveform.setCursor(audio.currentTime);
+  markRun();
+  if (!audio.paused) requestAnimationFrame(follow);
+}
+
+for (const event of ["play", "seeked", "pause"]) audio.addEventListener(event, follow);
+
+audio.addEventListener("loadedmetadata", () => {
+  if (Number.isFinite(audio.duration) && !song.summary) setDuration(audio.duration);
+});
+
+audio.addEventListener("error", () => {
+  if (song?.file) sayMute("This browser cannot play this format; the timeline works all the same.");
+});
+
+byId("timeline").addEventListener("keydown", (event) => {
+  if (event.key !== " " || audio.readyState === 0) return;
+  event.preventDefault();
+  if (audio.paused) audio.play();
+  else audio.pause();
+});
+
+function markRun() {
+  for (const button of byId("runs").querySelectorAll("button")) button.removeAttribute("aria-current");
+  const starts = [...byId("runs").querySelectorAll("button")];
+  const current = starts.findLast((button) => Number(button.dataset.startS) <= view.cursorS);
+  current?.setAttribute("aria-current", "true");
+}
+
+function sayMute(text) {
+  audio.hidden = true;
+  byId("mute").textContent = text;
+  byId("mute").hidden = false;
+}
+
+// Keeping -------------------------------------------------------------------------------------------------------------
+
+for (const [format, label] of Object.entries(FORMATS)) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.dataset.format = format;
+  button.textContent = label;
+  button.addEventListener("click", () => keep(format));
+  byId("downloads").append(button);
+}
+
+async function keep(format) {
+  try {
+    const blob = await render({ ...song.summary, seconds: song.seconds }, format);
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = `${song.summary.title || "timeline"}.${format}`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    tell(`Kept as ${link.download}.`);
+  } catch (error) {
+    complain(error);
+  }
+}
+
+// Showing -------------------------------------------------------------------------------------------------------------
+
+function setTitle(title) {
+  byId("title").textContent = title;
+  document.title = `${title} – genreline`;
+}
+
+function setDuration(durationS) {
+  view.setDuration(durationS);
+  waveform.setDuration(durationS ?? 30);
+}
+
+function setDownloads(ready) {
+  for (const button of byId("downloads").children) button.disabled = !ready;
+}
+
+function tell(text) {
+  byId("status").textContent = text;
+}
+
+function complain(error) {
+  if (!(error instanceof Problem)) console.error(error);
+  tell("");
+  byId("error").textContent = error instanceof Problem ? error.message : "something went wrong in this page; reload it";
+}
+
+prepare().catch(complain);
