@@ -320,6 +320,7 @@ def test_rttm_has_ten_fields_whatever_the_names(timeline: Timeline) -> None:
 @pytest.mark.filterwarnings("ignore:Passing a schema to Validator:DeprecationWarning")  # jams' own use of jsonschema
 def test_jams_is_valid_and_says_the_same(song: Timeline) -> None:
     import jams
+    import jsonschema
 
     timeline = dataclasses.replace(song, classes=("a b", '"', "c", "λ"))
     loaded = jams.load(io.StringIO(timeline.to_jams()), validate=True, strict=True)
@@ -333,10 +334,11 @@ def test_jams_is_valid_and_says_the_same(song: Timeline) -> None:
     assert [s.confidence for s in segments.data] == pytest.approx([run.confidence for run in timeline.runs()])
     (tags,) = loaded.search(namespace="tag_open")
     assert {tag.value: tag.confidence for tag in tags.data} == pytest.approx(timeline.overall, abs=1e-6)
+    schema = jsonschema.Draft4Validator(jams.schema.JAMS_SCHEMA)  # of the text as it is: jams.load fills gaps
+    schema.validate(json.loads(timeline.to_jams()))
     broken = json.loads(timeline.to_jams())
     del broken["annotations"][0]["data"][0]["confidence"]
-    with pytest.raises(jams.SchemaError):
-        jams.load(io.StringIO(json.dumps(broken)), validate=True, strict=True)
+    assert not schema.is_valid(broken)
 
 
 def test_save_picks_the_format_by_suffix(song: Timeline, tmp_path: Path) -> None:
