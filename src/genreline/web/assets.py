@@ -27,7 +27,9 @@ class Assets:
         package = resources.files("genreline")
         files = [file for file in (package / "web" / "page").iterdir() if _suffix(file) in _TYPES]
         files += [package / "listen" / name for name in ("timeline.js", "timeline.css")]
-        files += [_swagger_ui() / name for name in ("swagger-ui-bundle.js", "swagger-ui.css")]
+        files += [
+            resources.files("fastapi_offline") / "static" / name for name in ("swagger-ui-bundle.js", "swagger-ui.css")
+        ]
         self._assets = {file.name: _asset(file) for file in files}
 
     def response(self, request: Request, name: str) -> Response:
@@ -58,9 +60,3 @@ def _asset(file: Traversable) -> _Asset:
 
 def _suffix(file: Traversable) -> str:
     return "." + file.name.rpartition(".")[2]
-
-
-def _swagger_ui() -> Traversable:
-    """The folder of Swagger UI in its package, whose name has the version."""
-    vendor = resources.files("swagger_ui_bundle") / "vendor"
-    return next(folder for folder in vendor.iterdir() if folder.name.startswith("swagger-ui-"))
