@@ -1,30 +1,17 @@
 """The real yt-dlp against an HTTP server on loopback, with songs and with what else the world sends."""
 
-import gzip
 import io
-import itertools
-import json
-import socket
-import sys
 import threading
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import av
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
-from hypothesis import strategies as st
 
-from genreline import youtube_to_melgram
-from genreline.audio import fetch as fetching
-from genreline.audio import guard
 from genreline.audio.decode import decode
-from genreline.audio.features import melgrams, segments
-from genreline.audio.fetch import entry_name, fetch, file_stem, is_url
-from genreline.errors import AudioError, ConfigError
+from genreline.audio.fetch import fetch
+from genreline.errors import AudioError
 
 RATE_HZ = 48000
 SECONDS = 3

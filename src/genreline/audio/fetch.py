@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genreline.audio.decode import RATE_HZ, blocks
-from genreline.audio.features import melgrams, segments
 from genreline.audio.guard import Guard
 from genreline.errors import AudioError, ConfigError, GenrelineError
 from genreline.files import json_text, replacing
@@ -136,6 +135,8 @@ def youtube_to_melgram(url: str, path: str | Path = "melgrams.npy") -> NDArray[n
         AudioError, ConfigError: see `fetch`.
         GenrelineError: `path` cannot be written to.
     """
+    from genreline.audio.features import melgrams, segments  # torch, which nothing else here needs
+
     audio = fetch(url).path
     X: NDArray[np.float32] = np.concatenate([melgrams(segments(block)).numpy() for block in blocks(audio)])
     with replacing(path) as temporary, temporary.open("wb") as file:

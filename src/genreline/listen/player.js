@@ -13,7 +13,7 @@ const runs = view.runs();
 listRuns(list, runs, (second) => {
   sound.currentTime = second;
   view.setCursor(second);
-  sound.play();
+  if (sound.src) sound.play();
 });
 const buttons = [...list.querySelectorAll("button")];
 
@@ -42,16 +42,18 @@ sound.addEventListener("error", () => {
 
 document.addEventListener("keydown", (event) => {
   const control = event.target.closest("button, a, input, audio"); // they have a use for the space bar themselves
-  if (event.key !== " " || control || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key !== " " || !sound.src || control || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
   if (sound.paused) sound.play();
   else sound.pause();
 });
 
-// Through a blob, because browsers limit the length of data: addresses, and some cannot seek in them.
 const audio = document.getElementById("audio");
-const letters = atob(audio.textContent);
-const bytes = new Uint8Array(letters.length);
-for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
-sound.src = URL.createObjectURL(new Blob([bytes], { type: audio.dataset.type }));
+if (audio.textContent) {
+  // Through a blob, because browsers limit the length of data: addresses, and some cannot seek in them.
+  const letters = atob(audio.textContent);
+  const bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
+  sound.src = URL.createObjectURL(new Blob([bytes], { type: audio.dataset.type }));
+} else sound.hidden = true; // a timeline without its sound
 audio.remove();

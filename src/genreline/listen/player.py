@@ -8,24 +8,26 @@ from pathlib import Path
 from string import Template
 
 from genreline.audio.decode import Source
-from genreline.audio.encode import playable
+from genreline.audio.encode import Playable, playable
 from genreline.files import write_text
 from genreline.listen.timeline import Timeline, clock
 
 
-def to_html(timeline: Timeline, source: Source) -> str:
+def to_html(timeline: Timeline, source: Source | None) -> str:
     """A page that plays the sound and shows its timeline, with a cursor, seeking, keys and a list of its runs.
 
     The sound is embedded as it is, or as MP3 where browsers do not play its format or it has over 32 MiB
     (`genreline.audio.encode.playable`). The policy in its head lets the page run its own script and load nothing.
 
     Args:
-        source: the sound that the timeline is of; a file, bytes or a seekable stream.
+        source: the sound that the timeline is of; a file, bytes or a seekable stream. None leaves it out: the page
+            then shows the timeline alone, and whoever has the sound may put it into the page's element `audio`, in
+            base64, with its MIME type as `data-type` (which the web page does, and needs to upload nothing for it).
 
     Raises:
         AudioError: the sound cannot be read, or is too long for a page.
     """
-    audio = playable(source)
+    audio = playable(source) if source is not None else Playable(b"", "", True)
     style = _text("timeline.css") + _text("player.css")
     script = _text("timeline.js") + _text("player.js")
     policy = (

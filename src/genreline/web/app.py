@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import genreline
 from genreline.web.assets import Assets
@@ -28,6 +29,17 @@ class Health(BaseModel):
 
     status: str
     workers: int
+
+
+class RootPath:
+    """Tells the application its root path. Paths are then right with it and without, as proxies do either."""
+
+    def __init__(self, app: ASGIApp, root_path: str) -> None:
+        self._app, self._root_path = app, root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the class."""
+        await self._app({**scope, "root_path": self._root_path}, receive, send)
 
 
 def create_app(limits: Limits | None = None, allow_urls: bool = False, root_path: str = "") -> FastAPI:
@@ -55,7 +67,6 @@ def create_app(limits: Limits | None = None, allow_urls: bool = False, root_path
         version=genreline.__version__,
         description="Hears music one second at a time: the genre timeline of any song.",
         lifespan=lifespan,
-        root_path=root_path,
         docs_url=None,
         redoc_url=None,
     )
@@ -65,6 +76,7 @@ def create_app(limits: Limits | None = None, allow_urls: bool = False, root_path
     app.add_middleware(Bodies, limits=limits)
     app.add_middleware(SameSite)
     app.add_middleware(SafeHeaders)
+    app.add_middleware(RootPath, root_path=root_path.rstrip("/"))
     app.include_router(hearing_routes(service))
     app.include_router(offer_routes(service))
 

@@ -15,8 +15,15 @@ from genreline.web.workers import Job
 
 HEARTBEAT_S = 10  # a stream says something at least as often, or proxies take it for dead
 EVENTS = "text/event-stream"
-MEDIA_TYPES = {"csv": "text/csv", "json": "application/json", "txt": "text/plain", "png": "image/png"}
-Format = Literal["csv", "json", "txt", "png"]
+Format = Literal["csv", "json", "txt", "jams", "png", "html"]
+MEDIA_TYPES = {
+    "csv": "text/csv",
+    "json": "application/json",
+    "txt": "text/plain",
+    "jams": "application/vnd.jams+json",
+    "png": "image/png",
+    "html": "text/html",
+}
 _TIMELINE_SAYS = (
     "The timeline, as JSON; or, to who accepts text/event-stream, as it is recognised: `start`, a `second` for each "
     "second, and `done` with the song's summary, or `error` with a problem."

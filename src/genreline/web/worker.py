@@ -22,16 +22,16 @@ import torch
 from numpy.typing import NDArray
 
 from genreline.audio.decode import RATE_HZ
-from genreline.data.music import GENRES, compose, medley
 from genreline.errors import AudioError, GenrelineError
 from genreline.learn.checkpoint import load_model, shipped_models
-from genreline.listen.picture import draw
+from genreline.listen.player import to_html
 from genreline.listen.recognizer import DEFAULT_MODEL, Recognizer
 from genreline.listen.timeline import Timeline
 from genreline.web.sandbox import give_up
 
 BLOCK_S = 5  # recognised at a time: the first colours show at once, and the network still gets batches
 PEAKS_PER_S = 10
+_MOST_CLASSES = 100
 
 
 class Worker:
@@ -47,12 +47,8 @@ class Worker:
             "compose": self._compose,
         }
 
-    def warm_up(self) -> None:
-        """Do each kind of work once, so that what is loaded lazily is loaded, and tell what models there are."""
-        silence = _wav(np.zeros(RATE_HZ, np.float32))
-        for recognizer in self._recognizers.values():
-            timeline = recognizer(silence)
-        draw(timeline).savefig(io.BytesIO(), format="png")
+    def tell(self) -> None:
+        """Say that the process is ready, and what models there are."""
         models = [
             {
                 "name": name,
@@ -65,6 +61,12 @@ class Worker:
         ]
         self._say({"event": "ready", "models": models})
 
+    def warm_up(self) -> None:
+        """Do what takes longest the first time, before anybody waits for it."""
+        silence = _wav(np.zeros(RATE_HZ, np.float32))
+        timelines = [recognizer(silence) for recognizer in self._recognizers.values()]
+        _picture(timelines[0])
+
     def run(self) -> None:
         """Take jobs until there are no more."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -72,21 +74,22 @@ class Worker:
             signal.signal(signal.SIGUSR1, self._cancel)
         while line := self._jobs.readline():
             job = json.loads(line)
-            payload = self._jobs.read(job["n_bytes"])
             self._cancelled = False
             try:
-                self._kinds[job["kind"]](job, payload)
+                self._kinds[job["kind"]](job, self._jobs.read(job["n_bytes"]))
                 end: dict[str, Any] = {"event": "end"}
             except GenrelineError as error:
                 end = {"event": "error", "status": 422, "detail": " ".join(str(error).splitlines())}
             except MemoryError:
-                # What is left of the heap after this is anybody's guess: start afresh.
+                # What is left of the heap after this is anybody's guess, and of the input too: start afresh.
                 self._say({"event": "crash", "detail": f"{job['name']}: takes more memory than a job may"})
                 return
-            except Exception as error:  # a bug of ours, or of a decoder
-                self._say({"event": "crash", "detail": f"{job['name']}: cannot be read ({type(error).__name__})"})
-                return
-            del payload
+            except Exception as error:  # a bug of ours, or of a library
+                end = {
+                    "event": "error",
+                    "status": 422,
+                    "detail": f"{job['name']}: {type(error).__name__}, send another",
+                }
             self._say(end)
 
     def _cancel(self, *_: object) -> None:
@@ -134,17 +137,25 @@ class Worker:
             timeline = Timeline.from_json(payload.decode())
         except UnicodeDecodeError as error:
             raise GenrelineError(f"timeline: is not UTF-8 ({error.reason}); send what the service sent") from error
-        if job["format"] == "png":
-            picture = io.BytesIO()
-            draw(timeline).savefig(picture, format="png", dpi=150)
-            content = picture.getvalue()
-        else:
-            formats = {"csv": timeline.to_csv, "json": timeline.to_json, "txt": timeline.to_audacity}
-            content = formats[job["format"]]().encode()
+        if len(timeline.classes) > _MOST_CLASSES:
+            raise GenrelineError(
+                f"timeline: has {len(timeline.classes)} classes, more than the {_MOST_CLASSES} drawn here"
+            )
+        formats: dict[str, Callable[[], bytes]] = {
+            "csv": lambda: timeline.to_csv().encode(),
+            "json": lambda: timeline.to_json().encode(),
+            "txt": lambda: timeline.to_audacity().encode(),
+            "jams": lambda: timeline.to_jams().encode(),
+            "png": lambda: _picture(timeline),
+            "html": lambda: to_html(timeline, None).encode(),
+        }
+        content = formats[job["format"]]()
         self._say({"event": "content", "n_bytes": len(content)}, content)
 
     def _compose(self, job: dict[str, Any], payload: bytes) -> None:
         """An example of music as a wav file: a medley, or a piece in the genre of that name."""
+        from genreline.data.music import GENRES, compose, medley
+
         name = job["name"]
         waveform = compose(name, seed=7, duration_s=30) if name in GENRES else medley(seed=0)[0]
         content = _wav(waveform)
@@ -158,6 +169,15 @@ def _peaks(waveform: NDArray[np.float32], n_seconds: int) -> list[list[float]]:
     peaks = padded.reshape(n_seconds, PEAKS_PER_S, -1).max(axis=2)
     rounded: list[list[float]] = np.minimum(peaks.astype(np.float64), 1).round(3).tolist()
     return rounded
+
+
+def _picture(timeline: Timeline) -> bytes:
+    """The diagram as a PNG file."""
+    from genreline.listen.picture import draw
+
+    file = io.BytesIO()
+    draw(timeline).savefig(file, format="png", dpi=150)
+    return file.getvalue()
 
 
 def _wav(waveform: NDArray[np.float32]) -> bytes:
@@ -175,8 +195,9 @@ def main() -> None:
     os.dup2(nowhere, 1)
     torch.set_num_threads(1)
     worker = Worker(sys.stdin.buffer, answers)
-    worker.warm_up()
+    worker.tell()
     os.dup2(nowhere, 2)
+    worker.warm_up()
     give_up(int(sys.argv[1]))
     worker.run()
 

@@ -39,6 +39,20 @@ export async function render(timeline, format) {
   return (await answered(fetch(`v1/render?format=${format}`, { method: "POST", body, headers }))).blob();
 }
 
+/** The player, a Blob of HTML, with the sound in it: it is here already, so it is not uploaded for this. */
+export async function withSound(page, file) {
+  const url = await new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.addEventListener("load", () => resolve(reader.result));
+    reader.addEventListener("error", () => reject(reader.error));
+    reader.readAsDataURL(file);
+  });
+  const type = /^[\w.+-]+\/[\w.+-]+$/.test(file.type) ? file.type : "audio/mpeg";
+  const empty = 'id="audio" data-type="">';
+  const [before, after] = (await page.text()).split(empty);
+  return new Blob([before, `id="audio" data-type="${type}">`, url.slice(url.indexOf(",") + 1), after], { type: "text/html" });
+}
+
 async function* pieces(stream) {
   const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
   for (let read = await reader.read(); !read.done; read = await reader.read()) yield read.value;

@@ -1,12 +1,12 @@
 /* The page: a song is chosen, heard, played, and its timeline kept. */
 
-import { ask, hear, Problem, render } from "./listen.js";
+import { ask, hear, Problem, render, withSound } from "./listen.js";
 import { recordWith } from "./recorder.js";
 import { clock, listRuns, percent, Timeline } from "./timeline.js";
 import { outline, Waveform } from "./waveform.js";
 
 const byId = (id) => document.getElementById(id);
-const FORMATS = { csv: "CSV", json: "JSON", txt: "Audacity labels", png: "Picture (PNG)" };
+const FORMATS = { csv: "CSV", json: "JSON", txt: "Audacity labels", jams: "JAMS", png: "Picture", html: "Player" };
 
 const audio = byId("audio");
 const view = new Timeline(byId("timeline"), { onSeek: seek });
@@ -174,7 +174,7 @@ function finish(summary) {
   byId("verdict").replaceChildren(
     "Sounds like ", strong, `, with ${percent(share)} on average over ${clock(summary.duration_s)}${rest}: ${sure}.`,
   );
-  tell(`Heard all of it, by ${summary.model}. ${byId("verdict").textContent}`);
+  tell(`Heard all of it, by ${summary.model}.`);
   setDownloads(true);
   markRun();
 }
@@ -243,7 +243,8 @@ for (const [format, label] of Object.entries(FORMATS)) {
 
 async function keep(format) {
   try {
-    const blob = await render({ ...song.summary, seconds: song.seconds }, format);
+    const page = await render({ ...song.summary, seconds: song.seconds }, format);
+    const blob = format === "html" && !audio.hidden ? await withSound(page, song.file) : page;
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
     link.download = `${song.summary.title || "timeline"}.${format}`;

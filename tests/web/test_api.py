@@ -1,0 +1,196 @@
+"""What the service answers, held against the library's own answers."""
+
+import io
+import json
+
+import httpx
+import jams
+import matplotlib.image
+import numpy as np
+import pytest
+import soundfile
+from prometheus_client.parser import text_string_to_metric_families
+
+from genreline.errors import AudioError
+from genreline.learn.checkpoint import load_model, shipped_models
+from genreline.listen.recognizer import Recognizer
+from genreline.listen.timeline import Timeline
+
+
+def named(data, name="song.wav"):
+    file = io.BytesIO(data)
+    file.name = name
+    return file
+
+
+def events(response):
+    """The (name, data) of server-sent events, read as the standard says; comments left out."""
+    name = None
+    for line in response.iter_lines():
+        if line.startswith("event: "):
+            name = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            yield name, json.loads(line.removeprefix("data: "))
+
+
+@pytest.fixture(scope="module")
+def timeline(song):
+    return Recognizer.load()(named(song))
+
+
+def assert_same(got, expected):
+    np.testing.assert_allclose(got.probabilities, expected.probabilities, atol=1e-4)
+    assert (got.classes, got.duration_s, got.title, got.model) == (
+        expected.classes,
+        expected.duration_s,
+        expected.title,
+        expected.model,
+    )
+
+
+def test_a_song_is_heard_as_by_the_library(service, song, timeline):
+    response = service.hear(song)
+    assert response.status_code == 200
+    assert_same(Timeline.from_json(response.text), timeline)
+
+
+def test_another_model_hears_it_its_own_way(service, song):
+    response = service.hear(song, data={"model": "course-fnn"})
+    assert_same(Timeline.from_json(response.text), Recognizer.load("course-fnn")(named(song)))
+
+
+def test_a_stream_tells_each_second_and_then_the_song(service, song, timeline):
+    request = {"files": {"file": ("song.wav", song)}, "headers": {"Accept": "text/event-stream"}, "timeout": 120}
+    with httpx.stream("POST", f"{service.url}/v1/timeline", **request) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        told = list(events(response))
+    names = [name for name, _ in told]
+    assert names == ["start", *["second"] * 13, "done"]
+    assert told[0][1] == {"model": "genres7-cnn", "classes": list(timeline.classes)}
+    seconds = [data for name, data in told if name == "second"]
+    assert [second["start_s"] for second in seconds] == list(range(13))
+    assert seconds[-1]["end_s"] == 12.5
+    assert all(len(second.pop("peaks")) == 10 for second in seconds)
+    assert_same(Timeline.from_json(json.dumps({**told[-1][1], "seconds": seconds})), timeline)
+
+
+def test_the_outline_is_the_sounds(service):
+    wave = np.zeros(2 * 8000, np.float32)
+    wave[8000 + 4000] = -0.5  # in the sixth tenth of the second second
+    file = io.BytesIO()
+    soundfile.write(file, wave, 8000, format="WAV", subtype="FLOAT")
+    request = {"files": {"file": ("s.wav", file.getvalue())}, "headers": {"Accept": "text/event-stream"}}
+    with httpx.stream("POST", f"{service.url}/v1/timeline", **request, timeout=120) as response:
+        peaks = [data["peaks"] for name, data in events(response) if name == "second"]
+    assert peaks == [[0] * 10, [0, 0, 0, 0, 0, 0.5, 0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("notes.mp3", b"these are no notes at all " * 50), ("nothing.wav", b""), ("half.wav", None)],
+)
+def test_what_is_wrong_is_said_as_on_the_command_line(service, song, name, data):
+    data = song[: len(song) // 2] if data is None else data
+    with pytest.raises(AudioError) as error:
+        Recognizer.load("course-fnn")(named(data, name))
+    response = service.hear(data, name)
+    assert response.status_code == 422
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json() == {
+        "type": "about:blank",
+        "title": "Unprocessable Entity",
+        "status": 422,
+        "detail": str(error.value),
+    }
+
+
+def test_a_stream_ends_with_what_is_wrong(service):
+    request = {"files": {"file": ("notes.mp3", b"no notes" * 99)}, "headers": {"Accept": "text/event-stream"}}
+    with httpx.stream("POST", f"{service.url}/v1/timeline", **request, timeout=120) as response:
+        *_, (name, data) = events(response)
+    assert name == "error"
+    assert data["status"] == 422
+    assert data["detail"].startswith("notes.mp3: not an audio file")
+
+
+def test_a_timeline_is_rendered_in_every_format(service, timeline):
+    def rendered(format):
+        body = {"content": timeline.to_json(), "headers": {"Content-Type": "application/json"}}
+        response = httpx.post(f"{service.url}/v1/render", params={"format": format}, **body, timeout=120)
+        assert response.status_code == 200
+        assert response.headers["content-disposition"] == f'attachment; filename="timeline.{format}"'
+        return response
+
+    assert rendered("csv").text == timeline.to_csv()
+    assert rendered("json").text == timeline.to_json()
+    assert rendered("txt").text == timeline.to_audacity()
+    assert jams.load(io.StringIO(rendered("jams").text), validate=False).file_metadata.title == "song"
+    height, width, _ = matplotlib.image.imread(io.BytesIO(rendered("png").content)).shape
+    assert width > height > 300
+    assert "<title>song</title>" in rendered("html").text
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "says"),
+    [
+        (b'{"classes": ["a"]}', "application/json", 422, "JSON, after 0 seconds"),
+        (b"[" * 50_000, "application/json", 422, "JSON"),
+        (b"\xff\xfe", "application/json", 422, "not UTF-8"),
+        (b"a,b", "text/csv", 415, "send the timeline as JSON"),
+    ],
+)
+def test_what_is_no_timeline_is_not_rendered(service, body, kind, status, says):
+    headers = {"Content-Type": kind}
+    response = httpx.post(f"{service.url}/v1/render?format=png", content=body, headers=headers, timeout=120)
+    assert response.status_code == status
+    assert says in response.json()["detail"]
+
+
+def test_models_are_told_with_their_cards(service):
+    models = httpx.get(f"{service.url}/v1/models").json()
+    assert [model["name"] for model in models] == shipped_models()
+    assert [model["name"] for model in models if model["default"]] == ["genres7-cnn"]
+    for told in models:
+        model = load_model(told["name"])
+        assert told["classes"] == list(model.classes)
+        assert told["metrics"]["test"]["f1_macro"] == model.metrics["test"]["f1_macro"]
+        assert told["card"].startswith(f"# {told['name']}")
+        card = httpx.get(f"{service.url}/v1/models/{told['name']}/card").text
+        assert f"<h1>{told['name']}</h1>" in card
+        assert "<table>" in card
+
+
+def test_examples_are_music_that_can_be_heard(service):
+    names = [example["name"] for example in httpx.get(f"{service.url}/v1/examples").json()]
+    assert names[0] == "medley"
+    music = httpx.get(f"{service.url}/v1/examples/blues", timeout=120)
+    assert music.headers["content-type"] == "audio/wav"
+    assert service.hear(music.content).json()["duration_s"] == 30
+
+
+def test_health_and_metrics_are_told(service, song):
+    assert httpx.get(f"{service.url}/healthz").json() == {"status": "ok", "workers": 2}
+    before = service.metric('genreline_jobs_total{kind="listen",outcome="done"}')
+    heard_s = service.metric("genreline_sound_seconds_total")
+    service.hear(song)
+    assert service.metric('genreline_jobs_total{kind="listen",outcome="done"}') == before + 1
+    assert service.metric("genreline_sound_seconds_total") == heard_s + 12.5
+    families = {each.name for each in text_string_to_metric_families(httpx.get(f"{service.url}/metrics").text)}
+    assert {"genreline_jobs", "genreline_job_seconds", "genreline_jobs_waiting", "genreline_workers"} <= families
+
+
+def test_assets_are_not_sent_twice(service):
+    first = httpx.get(f"{service.url}/assets/page.js")
+    assert first.headers["content-type"].startswith("text/javascript")
+    again = httpx.get(f"{service.url}/assets/page.js", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert httpx.get(f"{service.url}/assets/page.py").status_code == 404
+
+
+def test_it_works_behind_a_proxy_under_a_path(strict, song):
+    assert httpx.get(f"{strict.url}/openapi.json").json()["servers"] == [{"url": "/genres"}]
+    for prefix in ("", "/genres"):  # a proxy that takes the path away, and one that leaves it
+        assert httpx.get(f"{strict.url}{prefix}/healthz").status_code == 200
+        page = httpx.get(f"{strict.url}{prefix}/").text
+        assert 'src="assets/page.js"' in page  # all of the page's addresses are relative
+    assert strict.hear(song).status_code == 200

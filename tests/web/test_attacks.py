@@ -1,0 +1,490 @@
+"""What hostile clients try, and what they get. The README lists them."""
+
+import gzip
+import io
+import json
+import os
+import signal
+import socket
+import struct
+import time
+import zipfile
+import zlib
+
+import httpx
+import pytest
+
+STREAM = {"Accept": "text/event-stream"}
+BOUNDARY = "end-of-part"
+
+
+def detail(response, status):
+    """The sentence of a problem."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    return response.json()["detail"]
+
+
+def form(data, name="song.wav"):
+    """A form with a file, as bytes."""
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'
+    return head.encode() + data + f"\r\n--{BOUNDARY}--\r\n".encode()
+
+
+def head(*lines):
+    """The head of a post to /v1/timeline, as bytes."""
+    kind = f"Content-Type: multipart/form-data; boundary={BOUNDARY}"
+    return "\r\n".join(["POST /v1/timeline HTTP/1.1", "Host: localhost", kind, *lines, "", ""]).encode()
+
+
+def until_closed(connection):
+    """All that comes until the other side closes the connection."""
+    received = b""
+    try:
+        while piece := connection.recv(65536):
+            received += piece
+    except ConnectionResetError:
+        pass
+    return received
+
+
+# Size ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_body_that_says_it_is_too_large_is_refused_unread(strict):
+    with strict.connect() as connection:
+        connection.sendall(head("Content-Length: 3000001", "Expect: 100-continue"))
+        answer = until_closed(connection)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"larger than the 3 MB" in answer
+
+
+def test_a_body_without_end_is_cut_off(strict):
+    chunk = b"10000\r\n" + bytes(65536) + b"\r\n"
+    sent = 0
+    with strict.connect() as connection:
+        connection.sendall(
+            head("Transfer-Encoding: chunked") + b"%x\r\n" % len(form(b"")[:90]) + form(b"")[:90] + b"\r\n"
+        )
+        with pytest.raises(OSError):  # noqa: PT011  # reset, or a broken pipe
+            while sent < 50_000_000:
+                connection.sendall(chunk)
+                sent += 65536
+    assert sent < 20_000_000
+    assert strict.temporary == []
+
+
+def test_a_body_after_the_answer_is_not_read_for_ever(strict):
+    with strict.connect() as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        end = time.monotonic() + 60
+        with pytest.raises(OSError):  # noqa: PT011
+            while time.monotonic() < end:
+                connection.sendall(b"10000\r\n" + bytes(65536) + b"\r\n")
+
+
+def test_large_heads_are_refused(strict):
+    with strict.connect() as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100_000)
+        assert until_closed(connection).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_large_timeline_is_not_rendered(strict):
+    kind = {"Content-Type": "application/json"}
+    response = httpx.post(f"{strict.url}/v1/render?format=csv", content=b"1" * 100_001, headers=kind)
+    assert "larger than the 100000 bytes" in detail(response, 413)
+
+
+def test_more_parts_than_a_song_needs_are_refused(strict):
+    files = [("file", ("a.wav", b"1")), ("file", ("b.wav", b"2"))]
+    assert "Too many files" in detail(httpx.post(f"{strict.url}/v1/timeline", files=files), 400)
+    fields = {f"field{i}": "1" for i in range(50)}
+    response = httpx.post(f"{strict.url}/v1/timeline", files={"file": ("a", b"1")}, data=fields)
+    assert "Too many fields" in detail(response, 400)
+    response = httpx.post(f"{strict.url}/v1/timeline", files={"file": ("a", b"1")}, data={"model": "x" * 100_000})
+    assert "maximum size" in detail(response, 400)
+
+
+# Slowness ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_head_that_does_not_end_is_dropped(strict):
+    with strict.connect() as connection:
+        begin = time.monotonic()
+        try:
+            for _ in range(600):  # a byte now and then, as slowloris does
+                connection.sendall(b"G")
+                connection.settimeout(0.1)
+                try:
+                    if not connection.recv(1):
+                        break
+                except TimeoutError:
+                    pass
+        except OSError:
+            pass
+        else:
+            assert time.monotonic() - begin < 50
+    assert httpx.get(f"{strict.url}/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("trickles", [False, True], ids=["stops", "trickles"])
+def test_a_body_that_does_not_come_is_given_up(strict, trickles):
+    with strict.connect() as connection:
+        connection.sendall(head("Content-Length: 100000") + form(b"")[:90])
+        if trickles:
+            connection.settimeout(0.2)
+        while True:
+            try:
+                answer = connection.recv(65536)
+                break
+            except TimeoutError:
+                connection.sendall(b"x")
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="asks Linux for the state of a connection")
+def test_who_does_not_read_the_answer_is_dropped_and_holds_no_worker(strict, long_song, song, eventually):
+    def is_reset():
+        """Whether the other side has broken the connection off: state 7 of tcp_states.h, with nothing read."""
+        return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == 7
+
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", strict.port))
+        body = form(long_song)
+        connection.sendall(head("Accept: text/event-stream", f"Content-Length: {len(body)}") + body)
+        eventually(lambda: strict.metric("genreline_jobs_running") == 1, "the job")
+        assert strict.hear(song).status_code == 200  # the only worker goes on
+        eventually(is_reset, "the end of the connection")
+
+
+# Vanishing -----------------------------------------------------------------------------------------------------------
+
+
+def test_who_vanishes_frees_the_worker(strict, long_song, eventually):
+    vanished = 'genreline_jobs_total{kind="listen",outcome="vanished"}'
+    before, workers = strict.metric(vanished), strict.workers()
+    for headers in (STREAM, {}):
+        with strict.connect() as connection:
+            body = form(long_song)
+            lines = [f"{name}: {value}" for name, value in headers.items()]
+            connection.sendall(head(*lines, f"Content-Length: {len(body)}") + body)
+            eventually(lambda: strict.metric("genreline_jobs_running") == 1, "the job")
+    eventually(lambda: strict.metric(vanished) == before + 2, "the end of the jobs")
+    eventually(lambda: strict.metric("genreline_jobs_running") == 0)
+    assert strict.workers() == workers  # freed, not killed
+    assert strict.temporary == []
+
+
+def test_who_vanishes_while_sending_leaves_nothing(strict, eventually):
+    with strict.connect() as connection:
+        connection.sendall(head("Content-Length: 2900000") + form(bytes(2_500_000))[:2_500_000])
+    eventually(lambda: strict.hear(b"").status_code == 422, "an answer")
+    assert strict.temporary == []
+
+
+# Decoders ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_decoder_that_dies_ends_its_job_and_nothing_else(service, long_song, song, eventually):
+    """The worker is killed, as a crash in a decoder would."""
+    workers = service.workers()
+    replaced = service.metric("genreline_workers_replaced")
+    with httpx.stream(
+        "POST", f"{service.url}/v1/timeline", files={"file": ("long.flac", long_song)}, headers=STREAM, timeout=120
+    ) as response:
+        lines = response.iter_lines()
+        next(line for line in lines if line == "event: second")
+        times = {pid: cpu(pid) for pid in workers}
+        eventually(lambda: any(cpu(pid) > times[pid] + 20 for pid in workers), "work")
+        busy = max(workers, key=lambda pid: cpu(pid) - times[pid])
+        os.kill(busy, signal.SIGKILL)
+        assert service.hear(song).status_code == 200  # by the other worker
+        rest = list(lines)
+    assert rest[rest.index("event: error") + 1] == "data: " + json.dumps(
+        {
+            "type": "about:blank",
+            "title": "Unprocessable Entity",
+            "status": 422,
+            "detail": "long.flac: broke the decoder; convert it to another format",
+        }
+    )
+    eventually(lambda: service.metric("genreline_workers") == 2, "another worker")
+    assert service.metric("genreline_workers_replaced") == replaced + 1
+    assert busy not in service.workers()
+
+
+def cpu(pid):
+    """Clock ticks that a process has worked."""
+    with open(f"/proc/{pid}/stat") as stat:
+        return sum(map(int, stat.read().split()[13:15]))
+
+
+def test_a_bomb_of_hours_is_stopped(strict, hours_of_silence):
+    bomb = hours_of_silence(20)
+    assert len(bomb) < 3_000_000
+    assert detail(strict.hear(bomb, "bomb.flac"), 422) == (
+        "bomb.flac: is longer than the 60 minutes that are heard here; cut it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (gzip.compress(bytes(100_000_000)), "not an audio file"),
+        (
+            b"RIFF" + struct.pack("<I", 2**31) + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 65535, 8000, 1, 1, 16),
+            "song.wav",
+        ),
+        (b"\x89PNG\r\n\x1a\n" + bytes(1000), "not an audio file"),
+        (b"#EXTM3U\nfile:///etc/passwd\n", "not an audio file"),
+        (b"ffconcat version 1.0\nfile /etc/passwd\n", "not an audio file"),
+    ],
+    ids=["gzip", "channels", "picture", "playlist", "concat"],
+)
+def test_what_is_no_sound_is_told(strict, data, says):
+    assert says in detail(strict.hear(data), 422)
+
+
+def test_a_zip_is_not_opened(strict):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("song.wav", bytes(200_000_000))
+    assert "not an audio file" in detail(strict.hear(file.getvalue(), "song.zip"), 422)
+
+
+def test_a_body_is_not_unpacked(strict, song):
+    """A deflated form is taken as it is: no form."""
+    kind = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}", "Content-Encoding": "deflate"}
+    response = httpx.post(f"{strict.url}/v1/timeline", content=zlib.compress(form(song)), headers=kind)
+    assert response.status_code in (400, 422)
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_a_picture_of_everything_is_not_drawn(strict):
+    classes = [f"c{i}" for i in range(2000)]
+    song = {"title": "", "model": "", "duration_s": 1, "classes": classes}
+    song["seconds"] = [{"probabilities": dict.fromkeys(classes, 1 / 2000)}]
+    response = httpx.post(f"{strict.url}/v1/render?format=png", json=song, timeout=120)
+    assert "more than the 100 drawn here" in detail(response, 422)
+
+
+def test_a_job_that_takes_all_memory_ends_and_nothing_else(lax, song, eventually):
+    (worker,) = lax.workers()
+    assert detail(lax.hear(bytes(95_000_000), "huge.wav"), 422) == "huge.wav: takes more memory than a job may"
+    assert lax.hear(song).status_code == 200
+    assert lax.workers() != {worker}
+
+
+# Numbers -------------------------------------------------------------------------------------------------------------
+
+
+def test_more_jobs_than_there_is_room_for_are_turned_away(strict, long_song, song, eventually):
+    body = form(long_song)
+    request = head("Accept: text/event-stream", f"Content-Length: {len(body)}") + body
+    with strict.connect() as first, strict.connect() as second:
+        first.sendall(request)
+        eventually(lambda: strict.metric("genreline_jobs_running") == 1, "the first job")
+        second.sendall(request)
+        eventually(lambda: strict.metric("genreline_jobs_waiting") == 1, "the second job")
+        of_the_same_address = strict.hear(song)
+        with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2")) as client:
+            of_another = client.post(f"{strict.url}/v1/timeline", files={"file": ("song.wav", song)})
+    assert "wait for them" in detail(of_the_same_address, 429)
+    assert of_the_same_address.headers["retry-after"] == "5"
+    assert "more to do than it can" in detail(of_another, 503)
+    assert of_another.headers["retry-after"] == "10"
+    eventually(lambda: strict.metric("genreline_jobs_running") == 0)
+    assert strict.hear(song).status_code == 200
+
+
+def test_more_connections_than_there_may_be_are_turned_away(strict, eventually):
+    idle = [strict.connect() for _ in range(40)]
+    try:
+        statuses = {httpx.get(f"{strict.url}/healthz").status_code for _ in range(3)}
+    finally:
+        for connection in idle:
+            connection.close()
+    assert statuses == {503}
+    eventually(lambda: httpx.get(f"{strict.url}/healthz").status_code == 200)
+
+
+# Names ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("../../etc/cron.d/evil.wav", "evil"),
+        ("..\\..\\windows\\evil.wav", "evil"),
+        ("/dev/zero", "zero"),
+        ("a%2F..%2Fb.wav", "a%2F..%2Fb"),
+        ("<img src=x onerror=alert(1)>.wav", "<img src=x onerror=alert(1)>"),
+        ("tab\there.wav", "tabhere"),
+        ("long" * 100 + ".wav", ("long" * 100 + ".wav")[-120:-4]),
+    ],
+)
+def test_a_files_name_is_a_title_and_no_path(strict, song, name, title):
+    response = httpx.post(
+        f"{strict.url}/v1/timeline",
+        content=form(song, name),
+        headers={"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"},
+        timeout=120,
+    )
+    assert response.json()["title"] == title
+    assert strict.temporary == []
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../genres7-cnn", "genres7-cnn\r\nX-Evil: 1", "<script>", ""])
+def test_a_models_name_is_no_path(strict, song, name):
+    response = strict.hear(song, data={"model": name})
+    assert "no such model" in detail(response, 422)
+    assert "x-evil" not in response.headers
+
+
+@pytest.mark.parametrize(
+    "path", ["/assets/../app.py", "/assets/%2e%2e/app.py", "/assets/..%2Fapp.py", "/v1/models/..%2F..%2Ferrors/card"]
+)
+def test_a_path_opens_no_file(strict, path):
+    with strict.connect() as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        assert until_closed(connection).startswith(b"HTTP/1.1 404 ")
+
+
+def test_headers_cannot_be_made_by_names(strict, song):
+    evil = 'x"\r\nX-Evil: 1\r\nY: ".wav'
+    response = httpx.post(
+        f"{strict.url}/v1/timeline",
+        content=form(song, evil),
+        headers={"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"},
+        timeout=120,
+    )
+    assert "x-evil" not in response.headers
+    assert response.status_code in (200, 400, 422)
+
+
+# Other sites ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site", "Origin": "http://127.0.0.1:1"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+    ],
+)
+def test_another_sites_page_cannot_post(strict, song, headers):
+    assert "another site" in detail(strict.hear(song, headers=headers), 403)
+
+
+def test_the_own_page_can_post_and_no_other_can_read(strict, song):
+    for headers in ({"Sec-Fetch-Site": "same-origin"}, {"Origin": strict.url}):
+        response = strict.hear(song, headers=headers)
+        assert response.status_code == 200
+        assert not [name for name in response.headers if name.startswith("access-control")]
+    preflight = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    response = httpx.options(f"{strict.url}/v1/timeline", headers=preflight)
+    assert not [name for name in response.headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/docs", "/assets/page.js", "/v1/models", "/openapi.json", "/nothing", "/metrics"]
+)
+def test_every_answer_has_the_headers_that_keep_it_safe(service, path):
+    headers = httpx.get(service.url + path).headers
+    policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert "server" not in headers
+
+
+# URLs ----------------------------------------------------------------------------------------------------------------
+
+
+def test_urls_are_not_fetched_unless_asked_for(service):
+    response = httpx.post(f"{service.url}/v1/timeline", json={"url": "https://example.org/song.mp3"})
+    assert "fetches no URLs" in detail(response, 403)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost:{port}",
+        "[::1]:{port}",
+        "2130706433:{port}",
+        "[::ffff:127.0.0.1]:{port}",
+        "10.0.0.1",
+        "169.254.169.254",
+    ],
+)
+def test_urls_do_not_lead_inside(strict, host):
+    url = f"http://{host.format(port=strict.port)}/v1/examples/blues"
+    response = httpx.post(f"{strict.url}/v1/timeline", json={"url": url}, timeout=120)
+    assert "public" in detail(response, 422)
+    assert strict.temporary == []
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "/etc/passwd"])
+def test_urls_are_of_the_web(strict, url):
+    response = httpx.post(f"{strict.url}/v1/timeline", json={"url": url}, timeout=120)
+    assert "no http or https URL" in detail(response, 422)
+
+
+@pytest.mark.parametrize("body", [{}, {"url": 1}, {"url": "http://x", "more": 1}, [], "http://x", {"url": "x" * 5000}])
+def test_what_is_no_link_is_told(strict, body):
+    assert "send an object with `url`" in detail(httpx.post(f"{strict.url}/v1/timeline", json=body), 422)
+
+
+def test_a_link_is_heard_and_leaves_nothing(lax, eventually):
+    url = f"{lax.url}/v1/examples/blues"
+    response = httpx.post(f"{lax.url}/v1/timeline", json={"url": url, "model": "course-fnn"}, timeout=120)
+    assert response.status_code == 200, response.text
+    assert (response.json()["duration_s"], response.json()["model"]) == (30, "course-fnn")
+    eventually(lambda: lax.temporary == [], "the end of its files")
+
+
+# Listeners -----------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_of_a_listener_is_logged(service, song):
+    n_lines = len(service.log.splitlines())
+    service.hear(song, "my secret song.wav", headers={"User-Agent": "my browser", "X-Forwarded-For": "192.0.2.7"})
+    service.hear(b"no song", "another secret.wav")
+    httpx.post(f"{service.url}/v1/timeline", json={"url": "https://example.org/secret"})
+    httpx.get(f"{service.url}/secret?secret=1")
+    lines = service.log.splitlines()[n_lines:]
+    assert [line.split(" INFO ")[1].split(" after ")[0] for line in lines] == [
+        "listen: 200044 bytes, 12.5 s of sound, done",
+        "listen: 7 bytes, 0.0 s of sound, refused",
+    ]
+
+
+def test_it_drains(start_service, long_song, eventually):
+    service = start_service(workers=1)
+    workers = service.workers()
+    with httpx.stream(
+        "POST", f"{service.url}/v1/timeline", files={"file": ("long.flac", long_song)}, headers=STREAM, timeout=120
+    ) as response:
+        lines = response.iter_lines()
+        next(line for line in lines if line == "event: second")
+        service.process.send_signal(signal.SIGTERM)
+
+        def refuses():
+            try:
+                service.connect().close()
+            except ConnectionRefusedError:
+                return True
+            return False
+
+        eventually(refuses, "the end of new connections")
+        assert "event: done" in list(lines)
+    assert service.process.wait(120) in (0, -signal.SIGTERM)
+    for pid in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
