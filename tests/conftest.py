@@ -76,7 +76,8 @@ def browser():
 
     quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
     sandbox = ["--no-sandbox", "--disable-gpu"]  # root has no sandbox; the pages are our own
-    sound = ["--mute-audio", "--autoplay-policy=no-user-gesture-required"]
+    microphone = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]  # it hears beeps
+    sound = [*microphone, "--mute-audio", "--autoplay-policy=no-user-gesture-required"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=[*quiet, *sandbox, *sound])
         yield browser

@@ -1,5 +1,6 @@
 """What hostile clients try, and what they get. The README lists them."""
 
+import contextlib
 import gzip
 import io
 import json
@@ -66,7 +67,7 @@ def test_a_body_without_end_is_cut_off(strict):
         connection.sendall(
             head("Transfer-Encoding: chunked") + b"%x\r\n" % len(form(b"")[:90]) + form(b"")[:90] + b"\r\n"
         )
-        with pytest.raises(OSError):  # noqa: PT011  # reset, or a broken pipe
+        with contextlib.suppress(OSError):  # reset, or a broken pipe
             while sent < 50_000_000:
                 connection.sendall(chunk)
                 sent += 65536
@@ -78,9 +79,10 @@ def test_a_body_after_the_answer_is_not_read_for_ever(strict):
     with strict.connect() as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
         end = time.monotonic() + 60
-        with pytest.raises(OSError):  # noqa: PT011
+        with contextlib.suppress(OSError):
             while time.monotonic() < end:
                 connection.sendall(b"10000\r\n" + bytes(65536) + b"\r\n")
+    assert time.monotonic() < end
 
 
 def test_large_heads_are_refused(strict):
@@ -266,7 +268,7 @@ def test_a_picture_of_everything_is_not_drawn(strict):
     song = {"title": "", "model": "", "duration_s": 1, "classes": classes}
     song["seconds"] = [{"probabilities": dict.fromkeys(classes, 1 / 2000)}]
     response = httpx.post(f"{strict.url}/v1/render?format=png", json=song, timeout=120)
-    assert "more than the 100 drawn here" in detail(response, 422)
+    assert "more than the 100" in detail(response, 422)
 
 
 def test_a_job_that_takes_all_memory_ends_and_nothing_else(lax, song, eventually):

@@ -1,0 +1,314 @@
+"""The page in a real browser, as listeners use it."""
+
+import base64
+import csv
+import io
+import json
+
+import jams
+import matplotlib.image
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from genreline.listen.recognizer import Recognizer
+from genreline.listen.timeline import Timeline
+
+PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+DONE = "!document.querySelector('#downloads button').disabled"
+DURATION_S = 12.5
+
+
+@pytest.fixture
+def open_service(open_page, until):
+    """Open the page of a service; gives it when it is ready to take songs."""
+
+    def open_service(service, **settings):
+        page = open_page(f"{service.url}/", **settings)
+        until(page, "document.querySelector('#model').options.length > 0")
+        return page
+
+    yield open_service
+    # Chromium calls a stream that has been read to its end aborted now and then, and a sound that is replaced always.
+    harmless = ("failed: blob:", "/v1/timeline")
+    open_page.complaints[:] = [text for text in open_page.complaints if not any(part in text for part in harmless)]
+
+
+def choose(page, data, name="song.wav", kind="audio/wav"):
+    page.set_input_files("#file", {"name": name, "mimeType": kind, "buffer": data})
+
+
+def drop(page, data, name):
+    transfer = page.evaluate_handle(
+        """([data, name]) => {
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], name));
+          return transfer;
+        }""",
+        [base64.b64encode(data).decode(), name],
+    )
+    page.dispatch_event("#drop", "dragenter", {"dataTransfer": transfer})
+    assert "dropping" in page.locator("body").get_attribute("class")
+    page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
+
+
+def violations(page):
+    """What axe-core finds, all its rules."""
+    found = Axe().run(page).response["violations"]
+    return [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found]
+
+
+def wait_for_second(page, until, second):
+    until(page, f"Math.abs(document.getElementById('audio').currentTime - {second}) < 0.3")
+
+
+def test_a_dropped_song_fills_the_timeline_as_it_is_heard(service, open_service, until, long_song):
+    page = open_service(service)
+    drop(page, long_song, "Long silence.flac")
+    until(page, "document.querySelector('.timeline-known')?.getAttribute('d')")
+    assert not page.evaluate(DONE)  # colours are there before the end
+    until(page, "document.getElementById('audio').readyState >= 1")
+    assert page.locator("#title").inner_text() == "Long silence"
+    until(page, "document.getElementById('progress').value > 0.05")
+    assert 0 < float(page.evaluate("document.getElementById('progress').value")) < 1
+    until(page, DONE)
+    assert page.locator("#progress").is_hidden()
+    assert "Heard all of it, by genres7-cnn." in page.locator("#status").inner_text()
+    assert "over 19:00" in page.locator("#verdict").inner_text()
+
+
+def test_the_verdict_and_the_runs_are_the_timelines(service, open_service, until, song):
+    page = open_service(service)
+    choose(page, song)
+    until(page, DONE)
+    timeline = Recognizer.load()(song)
+    verdict = page.locator("#verdict").inner_text().replace("\u00a0", " ")
+    assert verdict.startswith(f"Sounds like {timeline.dominant}, with {timeline.overall[timeline.dominant]:.0%}".replace("%", " %"))
+    runs = page.locator(".timeline-run-label").all_inner_texts()
+    assert runs == [run.label for run in timeline.runs()]
+    assert page.title() == "song – genreline"
+
+
+def test_seeking_moves_sound_cursor_and_numbers(service, open_service, until, song):
+    page = open_service(service)
+    choose(page, song)
+    until(page, DONE)
+    until(page, "document.getElementById('audio').readyState >= 1")
+    for place in (".timeline-slider", "#waveform"):
+        box = page.locator(place).bounding_box()
+        second = 8.4 if place == "#waveform" else 4.4
+        page.mouse.click(box["x"] + box["width"] * second / DURATION_S, box["y"] + box["height"] / 2)
+        wait_for_second(page, until, second)
+        assert page.locator(".timeline-slider").get_attribute("aria-valuenow") == str(int(second))
+    page.mouse.move(0, 0)
+    shown = [int(text.removesuffix("\u00a0%")) for text in page.locator(".timeline-at").all_inner_texts()[1:]]
+    expected = Recognizer.load()(song).probabilities[8]
+    np.testing.assert_allclose(shown, 100 * expected, atol=0.51)
+    # The cursor is drawn where that second is, and the waveform is as wide as the timeline.
+    line = page.locator(".timeline-cursor").bounding_box()
+    plot = page.locator(".timeline-plot").first.bounding_box()
+    assert (line["x"] + line["width"] / 2 - plot["x"]) / plot["width"] == pytest.approx(8.4 / DURATION_S, abs=0.01)
+    wave = page.locator("#waveform").bounding_box()
+    assert (wave["x"], wave["width"]) == pytest.approx((plot["x"], plot["width"]), abs=1)
+
+
+def test_a_run_plays_from_its_start(service, open_service, until, song):
+    page = open_service(service)
+    choose(page, song)
+    until(page, DONE)
+    until(page, "document.getElementById('audio').readyState >= 3")
+    last = page.locator("#runs button").last
+    start_s = float(last.get_attribute("data-start-s"))
+    last.click()
+    until(page, f"document.getElementById('audio').currentTime > {start_s} + 0.05")
+    assert last.get_attribute("aria-current") == "true"
+    until(page, f"document.querySelector('.timeline-slider').ariaValueNow >= {int(start_s)}")
+
+
+def test_another_model_hears_the_same_song(service, open_service, until, song):
+    page = open_service(service)
+    choose(page, song)
+    until(page, DONE)
+    page.select_option("#model", "course-fnn")
+    until(page, "document.getElementById('status').textContent.includes('course-fnn')")
+    expected = Recognizer.load("course-fnn")(song)
+    assert page.locator(".timeline-name").all_inner_texts() == list(expected.classes)
+    assert page.locator("#verdict strong").inner_text() == expected.dominant
+    page.click("#about")
+    assert page.locator("#card h1").inner_text() == "course-fnn"
+    assert page.locator("#card table").count() > 0
+    page.keyboard.press("Escape")
+    assert page.locator("#card").is_hidden()
+
+
+def test_every_format_can_be_kept(service, open_service, open_page, until, song, tmp_path):
+    page = open_service(service)
+    choose(page, song, "My <b>song</b>.wav")
+    until(page, DONE)
+    timeline = Recognizer.load()(song)
+    kept = {}
+    for button in page.locator("#downloads button").all():
+        with page.expect_download() as download:
+            button.click()
+        kept[button.get_attribute("data-format")] = download.value.path().read_bytes()
+        assert download.value.suggested_filename.endswith(f".{button.get_attribute('data-format')}")
+    assert list(kept) == ["csv", "json", "txt", "jams", "png", "html"]
+    rows = list(csv.DictReader(io.StringIO(kept["csv"].decode())))
+    assert [row["label"] for row in rows] == list(timeline.labels)
+    read = Timeline.from_json(kept["json"].decode())
+    assert read.title == "My <b>song</b>"
+    np.testing.assert_allclose(read.probabilities, timeline.probabilities, atol=1e-4)
+    labels = [line.split("\t")[2] for line in kept["txt"].decode().splitlines()]
+    assert labels == [run.label for run in timeline.runs()]
+    assert jams.load(io.StringIO(kept["jams"].decode()), validate=False).file_metadata.duration == DURATION_S
+    height, width, _ = matplotlib.image.imread(io.BytesIO(kept["png"])).shape
+    assert width > height > 300
+    (tmp_path / "player.html").write_bytes(kept["html"])
+    player = open_page((tmp_path / "player.html").as_uri())
+    until(player, "document.getElementById('sound').readyState >= 1")  # the sound is in it, though it was not sent again
+    assert player.evaluate("document.getElementById('sound').duration") == pytest.approx(DURATION_S, abs=0.1)
+    assert player.locator("h1").inner_text() == "My <b>song</b>"
+
+
+def test_what_is_wrong_with_a_file_is_said(service, open_service, until, song):
+    page = open_service(service)
+    choose(page, b"these are no notes " * 100, "notes.mp3", "audio/mpeg")
+    until(page, "document.getElementById('error').textContent")
+    assert page.locator("#error").inner_text().startswith("notes.mp3: not an audio file that can be decoded")
+    assert page.locator("#error").get_attribute("role") == "alert"
+    assert violations(page) == []
+    choose(page, song)  # and it goes on
+    until(page, DONE)
+    assert page.locator("#error").inner_text() == ""
+
+
+def test_a_name_is_never_markup(service, open_service, until, song):
+    page = open_service(service)
+    choose(page, song, "<img src=x onerror=document.title='owned'>.wav")
+    until(page, DONE)
+    assert page.locator("#title").inner_text() == "<img src=x onerror=document.title='owned'>"
+    assert page.locator("img").count() == 0
+    assert page.title() != "owned"
+
+
+def test_two_tabs_at_once(service, open_service, until, song, sound):
+    first, second = open_service(service), open_service(service)
+    choose(first, song, "first.wav")
+    choose(second, sound(31), "second.wav")
+    second.select_option("#model", "course-fnn")
+    until(first, DONE)
+    until(second, f"{DONE} && document.getElementById('status').textContent.includes('course-fnn')")
+    assert "over 0:12" in first.locator("#verdict").inner_text()
+    assert "over 0:31" in second.locator("#verdict").inner_text()
+    assert first.locator(".timeline-name").count() == 7
+    assert second.locator(".timeline-name").count() == 4
+
+
+def test_the_keyboard_is_enough(service, open_service, until):
+    """An example is chosen, heard, sought in, played and kept, and the card read, without a pointer."""
+    page = open_service(service)
+    stops = []
+
+    def tab_to(selector):
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            stops.append(page.evaluate("document.activeElement.id || document.activeElement.className"))
+            if page.evaluate(f"document.activeElement.matches({json.dumps(selector)})"):
+                return
+        raise AssertionError(f"{selector} is not among {stops}")
+
+    tab_to("#file")
+    tab_to("#record")
+    tab_to("#example")
+    page.keyboard.type("Rock")
+    until(page, DONE)
+    tab_to("#about")
+    page.keyboard.press("Enter")
+    page.locator("#card-text h1").wait_for()
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.id") == "about"
+    tab_to(".timeline-slider")
+    for key, second in (("ArrowUp", 10), ("ArrowRight", 11), ("End", 30), ("Home", 0)):
+        page.keyboard.press(key)
+        wait_for_second(page, until, second)
+    page.keyboard.press("Space")
+    until(page, "!document.getElementById('audio').paused")
+    page.keyboard.press("Space")
+    until(page, "document.getElementById('audio').paused")
+    tab_to("#runs button")
+    page.keyboard.press("Enter")
+    until(page, "!document.getElementById('audio').paused")
+    tab_to("#downloads button")
+    with page.expect_download():
+        page.keyboard.press("Enter")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"color_scheme": "dark"}, PHONE, {**PHONE, "color_scheme": "dark"}, {"forced_colors": "active"}],
+    ids=["desktop", "dark", "phone", "dark phone", "forced colours"],
+)
+def test_axe_finds_nothing(service, open_service, until, song, settings):
+    page = open_service(service, **settings)
+    assert violations(page) == []
+    choose(page, song)
+    until(page, DONE)
+    assert violations(page) == []
+    page.click("#about")
+    page.locator("#card-text h1").wait_for()
+    assert violations(page) == []
+
+
+def test_a_phone_shows_everything(service, open_service, until, song):
+    page = open_service(service, **PHONE)
+    choose(page, song, "a_name_without_any_space_that_is_longer_than_the_screen_is_wide.wav")
+    until(page, DONE)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    small = page.evaluate(
+        """() => [...document.querySelectorAll("button, select, .button")].filter((each) => each.checkVisibility())
+          .filter((each) => each.getBoundingClientRect().height < 40).map((each) => each.outerHTML)"""
+    )
+    assert small == []  # fingers are large
+    until(page, "document.getElementById('audio').readyState >= 1")
+    box = page.locator(".timeline-slider").bounding_box()
+    page.locator(".timeline-slider").scroll_into_view_if_needed()
+    page.locator(".timeline-slider").tap(position={"x": box["width"] / 2, "y": 60})
+    wait_for_second(page, until, DURATION_S / 2)
+
+
+def test_the_microphone_is_heard(service, open_service, until):
+    page = open_service(service, permissions=["microphone"])
+    page.click("#record")
+    until(page, "document.getElementById('record').ariaPressed === 'true'")
+    began = page.evaluate("performance.now()")
+    until(page, f"performance.now() - {began} > 1500")
+    page.click("#record")
+    until(page, DONE)
+    assert page.locator("#title").inner_text() == "recording"
+    assert page.locator("#runs button").count() >= 1
+
+
+def test_links_are_offered_only_where_they_are_fetched(service, strict, open_service, open_page, until):
+    assert open_service(service).locator("#link").is_hidden()
+    page = open_service(strict)
+    page.fill("#url", f"http://127.0.0.1:{strict.port}/v1/examples/blues")
+    page.click("#link button")
+    until(page, "document.getElementById('error').textContent")
+    assert "public" in page.locator("#error").inner_text()
+    open_page.complaints[:] = [text for text in open_page.complaints if "422" not in text]
+
+
+def test_a_link_is_heard(lax, open_service, until):
+    page = open_service(lax)
+    page.fill("#url", f"{lax.url}/v1/examples/blues")
+    page.click("#link button")
+    until(page, DONE)
+    assert page.locator("#audio").is_hidden()
+    assert "nothing to play here" in page.locator("#mute").inner_text()
+    assert "over 0:30" in page.locator("#verdict").inner_text()
+
+
+def test_the_interface_is_described_without_the_network(service, open_page, until):
+    page = open_page(f"{service.url}/docs")
+    page.locator("#operations-default-timeline_v1_timeline_post").wait_for()
+    assert page.locator(".opblock").count() >= 8
