@@ -83,10 +83,12 @@ def test_the_verdict_and_the_runs_are_the_timelines(service, open_service, until
     until(page, DONE)
     timeline = Recognizer.load()(song)
     verdict = page.locator("#verdict").inner_text().replace("\u00a0", " ")
-    assert verdict.startswith(f"Sounds like {timeline.dominant}, with {timeline.overall[timeline.dominant]:.0%}".replace("%", " %"))
+    assert verdict.startswith(
+        f"Sounds like {timeline.dominant}, with {timeline.overall[timeline.dominant]:.0%}".replace("%", " %")
+    )
     runs = page.locator(".timeline-run-label").all_inner_texts()
     assert runs == [run.label for run in timeline.runs()]
-    assert page.title() == "song – genreline"
+    assert page.title() == "song \u2013 genreline"
 
 
 def test_seeking_moves_sound_cursor_and_numbers(service, open_service, until, song):
@@ -165,7 +167,9 @@ def test_every_format_can_be_kept(service, open_service, open_page, until, song,
     assert width > height > 300
     (tmp_path / "player.html").write_bytes(kept["html"])
     player = open_page((tmp_path / "player.html").as_uri())
-    until(player, "document.getElementById('sound').readyState >= 1")  # the sound is in it, though it was not sent again
+    until(
+        player, "document.getElementById('sound').readyState >= 1"
+    )  # its sound was not sent again
     assert player.evaluate("document.getElementById('sound').duration") == pytest.approx(DURATION_S, abs=0.1)
     assert player.locator("h1").inner_text() == "My <b>song</b>"
 

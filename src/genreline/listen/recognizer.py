@@ -6,7 +6,6 @@ predictions, and the Recognizer from any sound to a Timeline.
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -30,16 +29,6 @@ def infer(loader: Iterable[tuple[Tensor, ...]] | Loader, model: nn.Module) -> li
     Batches are (inputs,) or (inputs, anything else), on the model's device.
     """
     return [number for batch in loader for number in _probabilities(model, batch[0]).argmax(dim=1).tolist()]
-
-
-class Heard(NamedTuple):
-    """A part of a sound and what was heard in it.
-
-    `waveform` is mono at 8 kHz, (samples,) float32; `probabilities` (ceil(samples / 8000), C) float32, a row a second.
-    """
-
-    waveform: Waveform
-    probabilities: NDArray[np.float32]
 
 
 class Recognizer:
@@ -68,9 +57,9 @@ class Recognizer:
         """
         rows: list[NDArray[np.float32]] = []
         samples = 0
-        for heard in self.stream(source):
-            samples += len(heard.waveform)
-            rows.append(heard.probabilities)
+        for waveform, probabilities in self.hear(blocks(source)):
+            samples += len(waveform)
+            rows.append(probabilities)
         return Timeline(
             classes=self.model.classes,
             probabilities=np.concatenate(rows),
@@ -79,16 +68,16 @@ class Recognizer:
             model=self.model.name,
         )
 
-    def stream(self, source: Source, block_s: int = 60) -> Iterator[Heard]:
-        """What `__call__` puts together, as it is recognised: blocks of `block_s` seconds, the last one shorter.
+    def hear(self, waveforms: Iterable[Waveform]) -> Iterator[tuple[Waveform, NDArray[np.float32]]]:
+        """Each block of a sound (whole seconds; the last may be shorter) with its probabilities, as soon as it comes.
 
-        Raises:
-            AudioError: as `__call__`, after the blocks that could be read.
+        Shape:
+            (samples,) float32 at 8 kHz each -> (seconds, n_classes) float32 each
         """
-        for waveform in blocks(source, block_s):
+        for waveform in waveforms:
             inputs = features(segments(waveform), self.model.config.features).float()
             rows = [_probabilities(self.model.network, batch) for (batch,) in make_loader(inputs, batch_size=64)]
-            yield Heard(waveform, torch.cat(rows).numpy().astype(np.float32))
+            yield waveform, torch.cat(rows).numpy().astype(np.float32)
 
 
 @torch.no_grad()

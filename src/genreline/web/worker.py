@@ -21,7 +21,7 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from genreline.audio.decode import RATE_HZ
+from genreline.audio.decode import RATE_HZ, blocks
 from genreline.errors import AudioError, GenrelineError
 from genreline.learn.checkpoint import load_model, shipped_models
 from genreline.listen.player import to_html
@@ -108,7 +108,7 @@ class Worker:
         rows: list[NDArray[np.float32]] = []
         samples = 0
         self._say({"event": "start", "model": job["model"], "classes": recognizer.model.classes})
-        for waveform, probabilities in recognizer.stream(file, BLOCK_S):
+        for waveform, probabilities in recognizer.hear(blocks(file, BLOCK_S)):
             start_s = samples // RATE_HZ
             samples += len(waveform)
             if samples > job["max_duration_s"] * RATE_HZ:
