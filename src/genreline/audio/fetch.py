@@ -30,6 +30,9 @@ MAX_DURATION_S = 3 * 3600.0
 MAX_BYTES = 500_000_000
 TIMEOUT_S = 900.0
 
+# What file names cannot hold, as its fullwidth twin (U+FF01 on), so that a title can still be read.
+_FULLWIDTH = {ord(c): ord(c) + 0xFEE0 for c in '<>:"/\\|?*'}
+
 OnProgress = Callable[[int, int | None], object]
 
 
@@ -155,8 +158,8 @@ def entry_name(site: str, id: str, version: str = "") -> str:
 def file_stem(title: str) -> str:
     """A title as the stem of a file on any system: neither a path nor hidden, no option, at most 150 bytes."""
     text = unicodedata.normalize("NFC", _one_line(title))
-    text = re.sub(r'[<>:"/\\|?*]', "_", text).encode()[:150].decode("utf-8", "ignore")
-    text = text.strip(" .-") or "song"
+    text = text.translate(_FULLWIDTH).encode()[:150].decode("utf-8", "ignore")
+    text = text.strip(" .-~") or "song"
     reserved = re.fullmatch(r"(?i:con|prn|aux|nul|com\d|lpt\d)", text.split(".")[0].strip())
     return f"_{text}" if reserved else text
 

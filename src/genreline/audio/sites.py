@@ -135,8 +135,8 @@ class Site:
                 return f"the server's identity or encryption is not valid ({_clean(str(cause.reason or cause))})"
             if isinstance(cause, IncompleteRead | ContentTooShortError | http.client.IncompleteRead):
                 return "the connection ended before the audio did; try again"
-            if isinstance(cause, http.client.InvalidURL):
-                return "is not a valid URL; check it"
+            if isinstance(cause, http.client.InvalidURL | UnicodeError):
+                return "is, or leads to, no valid URL; check it"
             if isinstance(cause, http.client.HTTPException):
                 return "the server does not speak HTTP as it should; check the URL"
             if isinstance(cause, OSError) and cause.strerror:
@@ -145,11 +145,14 @@ class Site:
                 return "the compressed data that the server sends is damaged; try again"
             if isinstance(cause, UnsupportedError):
                 return "no audio was found there; give the page of one song, or the URL of an audio file"
-        if "Requested format is not available" in text:
-            text = "plays nothing that can be downloaded here (it may be protected, or need ffmpeg)"
+        if "Requested format is not available" in text or "No video formats" in text:
+            way_out = self._javascript() or "; if it plays in a browser, update yt-dlp, or give a file"
+            return f"plays nothing that can be downloaded here{way_out}"
+        if "DRM" in text:
+            return "is protected (DRM) and cannot be downloaded; choose another"
         if "Did not get any data blocks" in text:
             return "sends an empty file; check the URL"
-        return f"{text}{self._javascript() or '; if it plays in a browser, update yt-dlp'}"
+        return f"{text}; if it plays in a browser, update yt-dlp, or give a file"
 
     def _javascript(self) -> str:
         """The way out where the lack of a JavaScript runtime is the likely cause."""
@@ -224,9 +227,8 @@ class _YtDlp(yt_dlp.YoutubeDL):  # type: ignore[misc]
 class _GuardedRH(RequestHandler):  # type: ignore[misc]
     """yt-dlp's requests, sent by the guard."""
 
-    _SUPPORTED_URL_SCHEMES = ("http", "https")
-    _SUPPORTED_PROXY_SCHEMES = None  # the guard sees to proxies itself
-    _SUPPORTED_FEATURES = None
+    # None is "any" to yt-dlp: the guard sees to them.
+    _SUPPORTED_URL_SCHEMES = _SUPPORTED_PROXY_SCHEMES = _SUPPORTED_FEATURES = None
 
     guard: Guard
     failures: list[Exception]
@@ -246,7 +248,8 @@ class _GuardedRH(RequestHandler):  # type: ignore[misc]
         response = _Response(body, body.url, body.headers, body.status, body.reason)
         response.failures = self.failures
         if not 200 <= body.status < 300:
-            raise HTTPError(response)
+            self.failures.append(HTTPError(response))
+            raise self.failures[-1]
         return response
 
 
