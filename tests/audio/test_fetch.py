@@ -5,8 +5,11 @@ import gc
 import gzip
 import io
 import json
+import os
 import re
+import signal
 import socket
+import subprocess
 import sys
 import threading
 import tracemalloc
@@ -607,3 +610,52 @@ def test_urls_are_told_from_files():
     assert is_url("HTTPS://a.b/c")
     for text in ("song.mp3", "/http://x", "httpx://a", "file:///a", "http:/a", "C:\\song.mp3", "ftp://a/b"):
         assert not is_url(text)
+
+
+def predict(world, tmp_path, *arguments):
+    """Run `genreline predict`; its exit code, standard output and standard error."""
+    live = {**os.environ, "GENRELINE_CACHE": str(tmp_path / "cache"), "no_proxy": "*"}
+    command = [sys.executable, "-m", "genreline", "predict", *arguments, "--out", str(tmp_path / "out")]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**live, "TTY_INTERACTIVE": "1", "FORCE_COLOR": "1"},
+        start_new_session=True,
+    )
+
+
+def test_predict_takes_urls_and_goes_on_past_bad_ones(world, tmp_path):
+    missing, url = world.url("/nothing[/].mp3"), world.put("/My%20song.mp3", *sound("mp3"))
+    path = tmp_path / "own.flac"
+    path.write_bytes(sound("flac")[0])
+    with predict(world, tmp_path, missing, url, str(path), "--json") as process:
+        out, err = process.communicate()
+    assert process.returncode == 1
+    failed, fetched, own = json.loads(out)
+    assert failed["file"] == missing
+    assert "404" in failed["error"]
+    assert f"genreline: {failed['error']}" in err
+    assert (tmp_path / "out" / "My song.csv").read_text().count("\n") == 1 + SECONDS
+    assert fetched["csv"] == str(tmp_path / "out" / "My song.csv")
+    assert own["csv"] == str(tmp_path / "out" / "own.csv")
+
+
+def test_ctrl_c_while_downloading_leaves_nothing(world, tmp_path):
+    def half(answer):
+        answer.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: audio/mpeg\r\nContent-Length: 4000000\r\n\r\n")
+        answer.wfile.write(bytes(2_000_000))
+        answer.server.closing.wait()
+
+    world.pages["/song.mp3"] = half
+    with predict(world, tmp_path, world.url("/song.mp3")) as process:
+        seen = ""
+        while not re.search(r"[12]\.\d/4\.0.* MB", seen):
+            seen += process.stderr.read(1) or pytest.fail(f"the program ended before a megabyte: {seen}")
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "genreline: interrupted" in err
+    assert list(tmp_path.iterdir()) == [tmp_path / "cache"]
+    assert not list((tmp_path / "cache").iterdir())
