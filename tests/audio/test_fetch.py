@@ -440,7 +440,7 @@ def internet(monkeypatch):
     monkeypatch.setattr(guard, "is_public", lambda address: address == "127.0.0.1")
 
 
-def test_public_only_looks_at_every_redirect(internet, world, cache, yt_dlp_leaks):
+def test_public_only_looks_at_every_redirect(internet, youtube, world, cache):
     world.put("/song.mp3", *sound("mp3"))
     url = world.put("/there", b"", status=302, Location="/song.mp3")
     assert fetch(url, cache, public_only=True).duration_s
@@ -449,25 +449,50 @@ def test_public_only_looks_at_every_redirect(internet, world, cache, yt_dlp_leak
     reason = r"leads to 127.0.0.2 \(127.0.0.2\), which is not on the public internet"
     url = world.put("/out", b"", status=302, Location=internal)
     assert_refused(elsewhere, url, reason, public_only=True)
-    url = world.put("/page", HTML % f"<audio src='{internal}'></audio>".encode())
-    assert_refused(elsewhere, url, reason, public_only=True)
-    playlist = PLAYLIST % internal.encode() + b"#EXT-X-ENDLIST\n"
-    url = world.put("/list.m3u8", playlist, "application/vnd.apple.mpegurl")
-    assert_refused(elsewhere, url, reason, public_only=True)
+    youtube.play(url=internal)
+    assert_refused(elsewhere, f"https://www.youtube.com/watch?v={VIDEO}", reason, public_only=True)
+    youtube.play()
+    assert fetch(f"https://www.youtube.com/watch?v={VIDEO}", cache, public_only=True).channel == "Some Channel"
+
+
+@pytest.mark.parametrize("kind", [*SOUNDS, *CONTAINERS])
+def test_public_only_downloads_files(kind, internet, world, cache):
+    data, content_type = sound(kind)
+    sizes = []
+    url = world.put(f"/My%20song.{kind}", data, content_type)
+    fetched = fetch(url, cache, public_only=True, on_progress=lambda *size: sizes.append(size))
+    assert fetched.path.read_bytes() == data
+    assert fetched.path.name == f"My song.{kind}"
+    assert sizes[-1] == (len(data), len(data))
+    assert fetch(url, cache, public_only=True) == fetched
+
+
+def test_public_only_looks_into_no_page(internet, world, cache):
+    """yt-dlp takes minutes over this one, and would stop a whole service."""
+    hostile = b"<!DOCTYPE html><html>" + b"<audio " * 100_000
+    assert_refused(cache, world.put("/page", hostile), "not an audio file", public_only=True)
+    assert_refused(cache, world.put("/page", b"", status=404), "404", public_only=True)
+    assert_refused(cache, world.put("/song.mp3", b"", "audio/mpeg"), "empty", public_only=True)
+    data, content_type = sound("mp3")
+    url = world.put("/song.mp3", data, content_type, Content_Length=str(len(data) + 1000))
+    assert_refused(cache, url, "the connection ended before", public_only=True)
+    playlist = PLAYLIST % b"/song.mp3" + b"#EXT-X-ENDLIST\n"
+    assert_refused(cache, world.put("/list", playlist, "audio/mpegurl"), "not an audio file", public_only=True)
 
 
 def test_public_only_connects_to_the_address_that_it_checked(internet, world, cache, monkeypatch):
     """A name that changes its address between two look-ups (DNS rebinding) is looked up once for each connection."""
     world.put("/song.mp3", *sound("mp3"))
+    world.put("/there", b"", status=302, Location="/song.mp3")
     answers = iter(["127.0.0.1", "127.0.0.2", "127.0.0.1"])
     monkeypatch.setattr(
         socket,
         "getaddrinfo",
         lambda _, port, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), port))],
     )
-    url = f"http://rebinding.example:{world.server_port}/song.mp3"
+    url = f"http://rebinding.example:{world.server_port}/there"
     assert_refused(cache, url, "not on the public internet", public_only=True)
-    assert next(answers) == "127.0.0.1"  # two connections, the audio's refused: two look-ups
+    assert next(answers) == "127.0.0.1"  # two connections, the second refused: two look-ups
     both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{i}", world.server_port)) for i in (1, 2)]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
     assert_refused(cache, url, "not on the public internet", public_only=True)
@@ -516,8 +541,8 @@ def youtube(world, monkeypatch):
     """The real extractor for YouTube; what it asks of any host is asked of the server on loopback."""
     send = guard.Guard.open
 
-    def open_on_loopback(self, url, *rest):
-        body = send(self, re.sub(r"https://[^/]+", world.url(""), url), *rest)
+    def open_on_loopback(self, url, *rest, **more):
+        body = send(self, re.sub(r"https://[^/]+", world.url(""), url), *rest, **more)
         body.url = url
         return body
 
@@ -659,3 +684,18 @@ def test_ctrl_c_while_downloading_leaves_nothing(world, tmp_path):
     assert "genreline: interrupted" in err
     assert list(tmp_path.iterdir()) == [tmp_path / "cache"]
     assert not list((tmp_path / "cache").iterdir())
+
+
+def test_a_full_disk_is_told(world, cache):
+    """The limit on the size of files stands for the disk's."""
+    program = (
+        "import resource, sys; from pathlib import Path; from genreline.audio.fetch import fetch\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n"
+        "try: fetch(sys.argv[1], Path(sys.argv[2]))\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    url = world.put("/song.wav", *sound("wav"))
+    command = [sys.executable, "-c", program, url, str(cache)]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert re.fullmatch(rf"AudioError {url}: cannot be kept in {cache} \(File too large\); make room, .*\n", out)
+    assert not list(cache.iterdir())

@@ -71,9 +71,10 @@ def fetch(
         cache: the folder; if not said, $GENRELINE_CACHE, else the user's cache folder.
         max_duration_s: of the song; checked against what the site says, then against the audio itself.
         max_bytes: of the download; checked against what the server says, then as bytes arrive.
-        timeout_s: for everything together.
-        public_only: refuse addresses that are not of the public internet, at every redirect (for services, where the
-            URL comes from somebody else; see `Guard`).
+        timeout_s: for all that comes from the network, together. (Looking up a name takes as long as the system lets
+            it; for what yt-dlp makes of pages see sites.py.)
+        public_only: for services, where the URL comes from somebody else: refuse addresses that are not of the public
+            internet, at every redirect (see `Guard`), and pages other than those of a few known sites (see sites.py).
         on_progress: called with bytes so far, and of how many if that is known.
 
     Raises:
