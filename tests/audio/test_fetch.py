@@ -7,8 +7,10 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -699,3 +701,35 @@ def test_a_full_disk_is_told(world, cache):
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert re.fullmatch(rf"AudioError {url}: cannot be kept in {cache} \(File too large\); make room, .*\n", out)
     assert not list(cache.iterdir())
+
+
+@pytest.fixture
+def tls(world, tmp_path):
+    """Has the server speak TLS; gives a context that trusts its certificate."""
+    if not shutil.which("openssl"):
+        pytest.skip("needs the openssl program, to make a certificate")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", *names]
+    subprocess.run([*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    world.socket = context.wrap_socket(world.socket, server_side=True)
+    return ssl.create_default_context(cafile=str(certificate))
+
+
+def test_https_is_spoken_to_servers_that_can_prove_who_they_are(tls, internet, world, cache, monkeypatch):
+    data, content_type = sound("mp3")
+    url = world.put("/song.mp3", data, content_type).replace("http:", "https:")
+    for public_only in (False, True):
+        assert_refused(cache, url, "identity or encryption is not valid", public_only=public_only)
+    monkeypatch.setattr("genreline.audio.sites._GuardedRH.context", tls)
+    assert fetch(url, cache).path.read_bytes() == data
+    with guard.Guard(url, 1_000_000, 60, public_only=True) as bounds:
+        assert bounds.open(url, context=tls).read() == data
+
+
+def test_a_server_that_stalls_before_tls_is_left(cache):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}/song.mp3"
+        assert_refused(cache, url, "took longer than the 0.5 s allowed", timeout_s=0.5)
