@@ -29,6 +29,9 @@ MAX_DURATION_S = 3 * 3600.0
 MAX_BYTES = 500_000_000
 TIMEOUT_S = 900.0
 
+# What file names cannot hold, as its fullwidth twin (U+FF01 on), so that a title can still be read.
+_FULLWIDTH = {ord(c): ord(c) + 0xFEE0 for c in '<>:"/\\|?*'}
+
 OnProgress = Callable[[int, int | None], object]
 
 
@@ -67,9 +70,10 @@ def fetch(
         cache: the folder; if not said, $GENRELINE_CACHE, else the user's cache folder.
         max_duration_s: of the song; checked against what the site says, then against the audio itself.
         max_bytes: of the download; checked against what the server says, then as bytes arrive.
-        timeout_s: for everything together.
-        public_only: refuse addresses that are not of the public internet, at every redirect (for services, where the
-            URL comes from somebody else; see `Guard`).
+        timeout_s: for all that comes from the network, together. (Looking up a name takes as long as the system lets
+            it; for what yt-dlp makes of pages see sites.py.)
+        public_only: for services, where the URL comes from somebody else: refuse addresses that are not of the public
+            internet, at every redirect (see `Guard`), and pages other than those of a few known sites (see sites.py).
         on_progress: called with bytes so far, and of how many if that is known.
 
     Raises:
@@ -156,8 +160,8 @@ def entry_name(site: str, id: str, version: str = "") -> str:
 def file_stem(title: str) -> str:
     """A title as the stem of a file on any system: neither a path nor hidden, no option, at most 150 bytes."""
     text = unicodedata.normalize("NFC", _one_line(title))
-    text = re.sub(r'[<>:"/\\|?*]', "_", text).encode()[:150].decode("utf-8", "ignore")
-    text = text.strip(" .-") or "song"
+    text = text.translate(_FULLWIDTH).encode()[:150].decode("utf-8", "ignore")
+    text = text.strip(" .-~") or "song"
     reserved = re.fullmatch(r"(?i:con|prn|aux|nul|com\d|lpt\d)", text.split(".")[0].strip())
     return f"_{text}" if reserved else text
 

@@ -176,11 +176,13 @@ class Body:
         self.reason: str = response.reason
         self.headers: Any = response.headers
         self.closed = False
+        self.size: int | None = response.length  # bytes as sent; None if the server does not say
         self._guard = guard
         self._response = response
-        self._left: int | None = response.length  # of the declared length; None if none is declared
+        self._left = self.size
         encoding = response.headers.get("Content-Encoding", "identity").strip().lower() or "identity"
         if encoding not in ("identity", "gzip", "x-gzip", "deflate"):
+            self.close()
             raise guard.refuse(f"sends its content encoded as {encoding[:40]!r}, which was not asked for")
         self._decoder = None if encoding == "identity" else zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
 

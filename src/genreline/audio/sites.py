@@ -1,8 +1,13 @@
 """What a page plays, by yt-dlp as a library. The only place that knows yt-dlp, and imported only where it is needed.
 
 All its requests go through one Guard. It runs no other program, except, for YouTube, deno (sandboxed by yt-dlp).
+
+yt-dlp looks through the pages of unknown sites with regular expressions that a hostile page can keep busy for minutes
+(80 kB of `<audio ` do), and no time limit breaks into them. Where a guard is `public_only`, as in a service, yt-dlp
+therefore sees _TRUSTED sites only, and any other URL is downloaded as the audio file that it has to be.
 """
 
+import errno
 import http.client
 import re
 import socket
@@ -10,13 +15,14 @@ import ssl
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 import yt_dlp
 from yt_dlp.networking import Request, RequestHandler, Response
 from yt_dlp.networking.exceptions import HTTPError, IncompleteRead, RequestError, TransportError
-from yt_dlp.utils import ContentTooShortError, UnsupportedError, YoutubeDLError
+from yt_dlp.utils import ContentTooShortError, UnsupportedError
 
 from genreline.audio.guard import STALL_S, Body, Guard
 from genreline.errors import AudioError
@@ -24,6 +30,8 @@ from genreline.errors import AudioError
 _PAGES_BYTES = 32_000_000  # what looking for the audio may read: pages and scripts, before the audio itself
 # Downloaded by yt-dlp itself; what else there is wants ffmpeg or rtmpdump, which no Guard watches.
 _PROTOCOLS = "[protocol~='^(https?|m3u8_native|http_dash_segments)$']"
+_TRUSTED = ["youtube(:.*)?", "soundcloud", "bandcamp"]  # by yt-dlp's names
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 _WAYS_OUT = {
@@ -59,8 +67,10 @@ class Site:
         self._url = url
         self._guard = guard
         self._folder = folder
+        self._on_progress = on_progress
+        self._body: Body | None = None
         self._log = _Log()
-        self._yt_dlp = _YtDlp(guard, self._options(on_progress))
+        self._yt_dlp = _YtDlp(guard, self._options())
 
     def __enter__(self) -> "Site":
         return self
@@ -70,14 +80,15 @@ class Site:
 
     def known_id(self) -> tuple[str, str] | None:
         """The site and the id that the URL itself names, without any request; None where it names none."""
-        for site in yt_dlp.extractor.gen_extractor_classes():
-            if site.suitable(self._url):
-                named = site.get_temp_id(self._url) if site.ie_key() != "Generic" else None
-                return (site.ie_key(), str(named)) if named else None
-        return None
+        site = self._extractor()
+        named = site.get_temp_id(self._url) if site.ie_key() != "Generic" else None
+        return (site.ie_key(), str(named)) if named else None
 
     def find(self) -> Song:
         """The one song that the URL leads to. Raises AudioError."""
+        if self._guard.public_only and not _is_trusted(self._extractor().IE_NAME):
+            found: Song = self._guarded(self._find_file)
+            return found
         self._guard.allow(_PAGES_BYTES)
         info = self._guarded(lambda: self._yt_dlp.extract_info(self._url, download=False))
         if not isinstance(info, dict) or info.get("_type", "video") != "video":
@@ -101,18 +112,43 @@ class Site:
 
     def download(self, song: Song, max_bytes: int) -> Path:
         """The song's audio as a file in the folder. Raises AudioError."""
-        self._guard.allow(max_bytes)
-        self._guarded(lambda: self._yt_dlp.process_ie_result(song.info, download=True))
         path = self._folder / "audio"
+        if self._body:
+            self._guarded(lambda: self._download_file(path))
+        else:
+            self._guard.allow(max_bytes)
+            self._guarded(lambda: self._yt_dlp.process_ie_result(song.info, download=True))
         if not path.is_file() or not path.stat().st_size:
-            raise self._guard.refuse("sends no audio at all; check the URL")
+            raise self._guard.refuse("sends an empty file; check the URL")
         return path
+
+    def _extractor(self) -> Any:
+        """The class of yt-dlp's that the URL is for; the last of them takes any."""
+        return next(site for site in yt_dlp.extractor.gen_extractor_classes() if site.suitable(self._url))
+
+    def _find_file(self) -> Song:
+        """The audio file at the URL itself, whose download begins."""
+        self._body = body = self._guard.open(self._url, headers={"Accept-Encoding": "identity"})
+        if not 200 <= body.status < 300:
+            raise self._guard.refuse(_told_of_status(body.status, body.reason))
+        name = PurePosixPath(unquote(urlsplit(body.url).path))
+        changed = body.headers.get("Last-Modified")
+        version = f"{body.url} {changed}"
+        return Song("file", name.stem, version, name.stem, "", None, body.size, name.suffix[1:], {})
+
+    def _download_file(self, path: Path) -> None:
+        assert self._body
+        size, done = self._body.size, 0
+        with path.open("wb") as file:
+            while piece := self._body.read(65536):
+                done += file.write(piece)
+                self._on_progress(done, size)
 
     def _guarded(self, action: Callable[[], Any]) -> Any:
         """Do it; every error becomes an AudioError of one line."""
         try:
             result = action()
-        except (YoutubeDLError, OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
+        except Exception as error:  # what yt-dlp raises for pages that it does not expect can be anything
             raise self._guard.refuse(self._told(error)) from error
         self._guard.check()
         return result
@@ -124,9 +160,7 @@ class Site:
             error = self._yt_dlp.failures[-1]
         for cause in _causes(error):
             if isinstance(cause, HTTPError):
-                way_out = _WAYS_OUT.get(cause.status, "try again later" if cause.status >= 500 else "check the URL")
-                reason = f"the server answers {cause.status} ({_clean(cause.reason or '')}); {way_out}"
-                return reason + (self._javascript() if cause.status == 403 else "")
+                return _told_of_status(cause.status, cause.reason) + (self._javascript() if cause.status == 403 else "")
             if isinstance(cause, socket.gaierror):
                 return "the server's name is unknown; check the URL and the network"
             if isinstance(cause, TimeoutError):
@@ -135,34 +169,40 @@ class Site:
                 return f"the server's identity or encryption is not valid ({_clean(str(cause.reason or cause))})"
             if isinstance(cause, IncompleteRead | ContentTooShortError | http.client.IncompleteRead):
                 return "the connection ended before the audio did; try again"
-            if isinstance(cause, http.client.InvalidURL):
-                return "is not a valid URL; check it"
+            if isinstance(cause, http.client.InvalidURL | UnicodeError):
+                return "is, or leads to, no valid URL; check it"
             if isinstance(cause, http.client.HTTPException):
                 return "the server does not speak HTTP as it should; check the URL"
+            if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS:
+                return f"cannot be kept in {self._folder.parent} ({cause.strerror}); make room, or choose another cache"
             if isinstance(cause, OSError) and cause.strerror:
                 return f"the connection failed ({cause.strerror}); check the URL and the network"
             if isinstance(cause, zlib.error):
                 return "the compressed data that the server sends is damaged; try again"
             if isinstance(cause, UnsupportedError):
                 return "no audio was found there; give the page of one song, or the URL of an audio file"
-        if "Requested format is not available" in text:
-            text = "plays nothing that can be downloaded here (it may be protected, or need ffmpeg)"
+        if "Requested format is not available" in text or "No video formats" in text:
+            way_out = self._javascript() or "; if it plays in a browser, update yt-dlp, or give a file"
+            return f"plays nothing that can be downloaded here{way_out}"
+        if "DRM" in text:
+            return "is protected (DRM) and cannot be downloaded; choose another"
         if "Did not get any data blocks" in text:
             return "sends an empty file; check the URL"
-        return f"{text}{self._javascript() or '; if it plays in a browser, update yt-dlp'}"
+        return f"{text}; if it plays in a browser, update yt-dlp, or give a file"
 
     def _javascript(self) -> str:
         """The way out where the lack of a JavaScript runtime is the likely cause."""
         lacking = any("JavaScript runtime" in warning for warning in self._log.warnings)
         return "; YouTube needs a JavaScript runtime: install deno (https://deno.com) and try again" if lacking else ""
 
-    def _options(self, on_progress: Callable[[int, int | None], object]) -> dict[str, Any]:
+    def _options(self) -> dict[str, Any]:
         def tell(status: dict[str, Any]) -> None:
             total = _number(status.get("total_bytes") or status.get("total_bytes_estimate"))
-            on_progress(int(status.get("downloaded_bytes") or 0), None if total is None else int(total))
+            self._on_progress(int(status.get("downloaded_bytes") or 0), None if total is None else int(total))
 
         return {
             "logger": self._log,
+            "allowed_extractors": _TRUSTED if self._guard.public_only else ["default"],
             "quiet": True,
             "noprogress": True,
             "color": "never",
@@ -224,9 +264,8 @@ class _YtDlp(yt_dlp.YoutubeDL):  # type: ignore[misc]
 class _GuardedRH(RequestHandler):  # type: ignore[misc]
     """yt-dlp's requests, sent by the guard."""
 
-    _SUPPORTED_URL_SCHEMES = ("http", "https")
-    _SUPPORTED_PROXY_SCHEMES = None  # the guard sees to proxies itself
-    _SUPPORTED_FEATURES = None
+    # None is "any" to yt-dlp: the guard sees to them.
+    _SUPPORTED_URL_SCHEMES = _SUPPORTED_PROXY_SCHEMES = _SUPPORTED_FEATURES = None
 
     guard: Guard
     failures: list[Exception]
@@ -246,7 +285,8 @@ class _GuardedRH(RequestHandler):  # type: ignore[misc]
         response = _Response(body, body.url, body.headers, body.status, body.reason)
         response.failures = self.failures
         if not 200 <= body.status < 300:
-            raise HTTPError(response)
+            self.failures.append(HTTPError(response))
+            raise self.failures[-1]
         return response
 
 
@@ -289,6 +329,15 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             yield current
             waiting += [getattr(current, name, None) for name in ("cause", "reason", "__cause__", "__context__")]
             waiting += list(getattr(current, "exc_info", None) or ())
+
+
+def _is_trusted(name: str) -> bool:
+    return any(re.fullmatch(pattern, name, re.IGNORECASE) for pattern in _TRUSTED)
+
+
+def _told_of_status(status: int, reason: str | None) -> str:
+    way_out = _WAYS_OUT.get(status, "try again later" if status >= 500 else "check the URL")
+    return f"the server answers {status} ({_clean(reason or '')}); {way_out}"
 
 
 def _clean(text: str) -> str:
