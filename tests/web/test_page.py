@@ -167,9 +167,7 @@ def test_every_format_can_be_kept(service, open_service, open_page, until, song,
     assert width > height > 300
     (tmp_path / "player.html").write_bytes(kept["html"])
     player = open_page((tmp_path / "player.html").as_uri())
-    until(
-        player, "document.getElementById('sound').readyState >= 1"
-    )  # its sound was not sent again
+    until(player, "document.getElementById('sound').readyState >= 1")  # its sound was not sent again
     assert player.evaluate("document.getElementById('sound').duration") == pytest.approx(DURATION_S, abs=0.1)
     assert player.locator("h1").inner_text() == "My <b>song</b>"
 
