@@ -145,7 +145,7 @@ def test_another_model_hears_the_same_song(service, open_service, until, song):
 
 def test_every_format_can_be_kept(service, open_service, open_page, until, song, tmp_path):
     page = open_service(service)
-    choose(page, song, "My <b>song</b>.wav")
+    choose(page, song, "My <b>song.wav")
     until(page, DONE)
     timeline = Recognizer.load()(song)
     kept = {}
@@ -158,7 +158,7 @@ def test_every_format_can_be_kept(service, open_service, open_page, until, song,
     rows = list(csv.DictReader(io.StringIO(kept["csv"].decode())))
     assert [row["label"] for row in rows] == list(timeline.labels)
     read = Timeline.from_json(kept["json"].decode())
-    assert read.title == "My <b>song</b>"
+    assert read.title == "My <b>song"
     np.testing.assert_allclose(read.probabilities, timeline.probabilities, atol=1e-4)
     labels = [line.split("\t")[2] for line in kept["txt"].decode().splitlines()]
     assert labels == [run.label for run in timeline.runs()]
@@ -169,7 +169,7 @@ def test_every_format_can_be_kept(service, open_service, open_page, until, song,
     player = open_page((tmp_path / "player.html").as_uri())
     until(player, "document.getElementById('sound').readyState >= 1")  # its sound was not sent again
     assert player.evaluate("document.getElementById('sound').duration") == pytest.approx(DURATION_S, abs=0.1)
-    assert player.locator("h1").inner_text() == "My <b>song</b>"
+    assert player.locator("h1").inner_text() == "My <b>song"
 
 
 def test_what_is_wrong_with_a_file_is_said(service, open_service, until, song):

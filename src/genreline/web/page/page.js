@@ -282,4 +282,5 @@ function complain(error) {
   byId("error").textContent = error instanceof Problem ? error.message : "something went wrong in this page; reload it";
 }
 
+setDownloads(false);
 prepare().catch(complain);
