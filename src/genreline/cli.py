@@ -16,7 +16,7 @@ from genreline.errors import ConfigError, GenrelineError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rich.progress import Progress
+    from rich.progress import Progress, ProgressColumn
 
     from genreline.learn.training import Epoch
 
@@ -203,7 +203,9 @@ def evaluate(
 
 @app.command()
 def predict(
-    audio: Annotated[list[Path], typer.Argument(metavar="AUDIO...", help="Audio files of any common format.")],
+    audio: Annotated[
+        list[str], typer.Argument(metavar="AUDIO...", help="Audio files of any common format, or URLs of songs.")
+    ],
     model: Annotated[
         str, typer.Option(metavar="MODEL", help="A model folder, or the name of one that ships.")
     ] = "genres7-cnn",
@@ -217,9 +219,9 @@ def predict(
 
     check_writable(out)
     recognizer = Recognizer.load(model)
-    songs: list[dict[str, Any]] = []
+    paths, songs = _fetched(audio)
     with _progress() as progress:
-        for path, stem in progress.track(list(zip(audio, _stems(audio), strict=True)), description="listening"):
+        for path, stem in progress.track(list(zip(paths, _stems(paths), strict=True)), description="listening"):
             try:
                 timeline = recognizer(path)
                 timeline.save(out / f"{stem}.csv")
@@ -346,6 +348,25 @@ def demo(
     typer.echo(f"listen to {medley['audio']} and look at {medley['png']}")
 
 
+def _fetched(sources: list[str]) -> tuple[list[Path], list[dict[str, Any]]]:
+    """The files to listen to, URLs downloaded first; and a record of each URL that failed."""
+    from genreline.audio.fetch import fetch_all, is_url
+
+    if not any(map(is_url, sources)):
+        return [Path(source) for source in sources], []
+    from rich.markup import escape
+    from rich.progress import DownloadColumn
+
+    with _progress(DownloadColumn()) as progress:
+        tasks = {source: progress.add_task(escape(source), total=None) for source in sources if is_url(source)}
+        paths, failed = fetch_all(
+            sources, lambda url, done, total: progress.update(tasks[url], completed=done, total=total)
+        )
+    for _, error in failed:
+        _complain(error)
+    return paths, [{"file": url, "error": str(error)} for url, error in failed]
+
+
 def _stems(paths: "Iterable[Path]") -> list[str]:
     """A name for each file's timeline: its stem, numbered where an earlier file has the same one."""
     stems: list[str] = []
@@ -357,7 +378,7 @@ def _stems(paths: "Iterable[Path]") -> list[str]:
     return stems
 
 
-def _progress() -> "Progress":
+def _progress(amount: "ProgressColumn | None" = None) -> "Progress":
     """A progress display with the time left, on standard error; lines that are printed meanwhile go above it."""
     from rich.console import Console
     from rich.progress import (
@@ -370,7 +391,8 @@ def _progress() -> "Progress":
     )
 
     left = TimeRemainingColumn()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), "left", left)
+    amount = amount or MofNCompleteColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeElapsedColumn(), "left", left)
     return Progress(*columns, console=Console(stderr=True))
 
 
