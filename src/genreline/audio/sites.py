@@ -4,7 +4,8 @@ All its requests go through one Guard. It runs no other program, except, for You
 
 yt-dlp looks through the pages of unknown sites with regular expressions that a hostile page can keep busy for minutes
 (80 kB of `<audio ` do), and no time limit breaks into them. Where a guard is `public_only`, as in a service, yt-dlp
-therefore sees _TRUSTED sites only, and any other URL is downloaded as the audio file that it has to be.
+therefore sees trusted sites only, which serve nobody else's pages, and any other URL is downloaded as the audio file
+that it has to be.
 """
 
 import errno
@@ -30,7 +31,8 @@ from genreline.errors import AudioError
 _PAGES_BYTES = 32_000_000  # what looking for the audio may read: pages and scripts, before the audio itself
 # Downloaded by yt-dlp itself; what else there is wants ffmpeg or rtmpdump, which no Guard watches.
 _PROTOCOLS = "[protocol~='^(https?|m3u8_native|http_dash_segments)$']"
-_TRUSTED = ["youtube(:.*)?", "soundcloud", "bandcamp"]  # by yt-dlp's names
+_TRUSTED_SITES = ["youtube(:.*)?", "soundcloud"]  # by yt-dlp's names
+_TRUSTED_HOSTS = ("youtube.com", "youtu.be", "youtube-nocookie.com", "soundcloud.com")
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -86,7 +88,7 @@ class Site:
 
     def find(self) -> Song:
         """The one song that the URL leads to. Raises AudioError."""
-        if self._guard.public_only and not _is_trusted(self._extractor().IE_NAME):
+        if self._guard.public_only and not _is_trusted(self._url, self._extractor().IE_NAME):
             found: Song = self._guarded(self._find_file)
             return found
         self._guard.allow(_PAGES_BYTES)
@@ -184,7 +186,7 @@ class Site:
         if "Requested format is not available" in text or "No video formats" in text:
             way_out = self._javascript() or "; if it plays in a browser, update yt-dlp, or give a file"
             return f"plays nothing that can be downloaded here{way_out}"
-        if "DRM" in text:
+        if "DRM protected" in text:
             return "is protected (DRM) and cannot be downloaded; choose another"
         if "Did not get any data blocks" in text:
             return "sends an empty file; check the URL"
@@ -202,7 +204,7 @@ class Site:
 
         return {
             "logger": self._log,
-            "allowed_extractors": _TRUSTED if self._guard.public_only else ["default"],
+            "allowed_extractors": _TRUSTED_SITES if self._guard.public_only else ["default"],
             "quiet": True,
             "noprogress": True,
             "color": "never",
@@ -331,8 +333,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             waiting += list(getattr(current, "exc_info", None) or ())
 
 
-def _is_trusted(name: str) -> bool:
-    return any(re.fullmatch(pattern, name, re.IGNORECASE) for pattern in _TRUSTED)
+def _is_trusted(url: str, site: str) -> bool:
+    """Whether the URL is of a trusted site, and on its hosts too: yt-dlp's patterns for URLs are looser."""
+    host = f".{urlsplit(url).hostname}"
+    is_there = any(host.endswith(f".{trusted}") for trusted in _TRUSTED_HOSTS)
+    return is_there and any(re.fullmatch(pattern, site) for pattern in _TRUSTED_SITES)
 
 
 def _told_of_status(status: int, reason: str | None) -> str:
