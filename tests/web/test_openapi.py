@@ -3,6 +3,7 @@
 import httpx
 import hypothesis
 import schemathesis
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from genreline.web.app import create_app
 
@@ -12,7 +13,8 @@ schema = schemathesis.openapi.from_dict(create_app().openapi())
 @schema.parametrize()
 @hypothesis.settings(max_examples=15, derandomize=True)
 def test_every_route_answers_as_described(case, service):
-    case.call_and_validate(base_url=service.url, timeout=120)
+    # A description cannot say what a song's bytes are, nor that probabilities sum to 1: refusing these is right.
+    case.call_and_validate(base_url=service.url, timeout=120, excluded_checks=[positive_data_acceptance])
 
 
 def test_every_route_is_described(service):

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from genreline.web.problems import Problem, problem, responses
+from genreline.web.schemas import Song
 from genreline.web.service import Service, unless_gone
 from genreline.web.uploads import FORM_SCHEMA, Link, Upload, body_of, form_of, link_of, media_type, uploaded
 from genreline.web.workers import Job
@@ -61,12 +62,9 @@ def hearing_routes(service: Service) -> APIRouter:
     @router.post(
         "/v1/timeline",
         summary="Hear a song",
-        response_class=JSONResponse,
+        response_model=Song,
         responses={
-            200: {
-                "description": _TIMELINE_SAYS,
-                "content": {"application/json": {"schema": {"type": "object"}}, EVENTS: {"schema": {"type": "string"}}},
-            },
+            200: {"description": _TIMELINE_SAYS, "content": {EVENTS: {"schema": {"type": "string"}}}},
             **responses(400, 403, 408, 413, 415, 422, 429, 503),
         },
         openapi_extra={
@@ -99,7 +97,7 @@ def hearing_routes(service: Service) -> APIRouter:
             "requestBody": {
                 "required": True,
                 "description": "What /v1/timeline answered.",
-                "content": {"application/json": {"schema": {"type": "object"}}},
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Song"}}},
             }
         },
     )

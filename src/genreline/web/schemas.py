@@ -1,0 +1,35 @@
+"""The shape of a timeline's JSON, as `Timeline.to_json` writes it, for the service's description of itself."""
+
+from pydantic import BaseModel, Field
+
+
+class Second(BaseModel):
+    """What one second sounds like. `probabilities` has all classes, and sums to 1."""
+
+    start_s: float
+    end_s: float
+    label: str
+    confidence: float
+    probabilities: dict[str, float]
+
+
+class Stretch(BaseModel):
+    """Consecutive seconds with one label."""
+
+    start_s: float
+    end_s: float
+    label: str
+    confidence: float
+
+
+class Song(BaseModel):
+    """A timeline: the song as a whole, and its seconds."""
+
+    title: str
+    model: str
+    duration_s: float
+    classes: list[str] = Field(description="In the order of the model.")
+    dominant: str = Field(description="The class with the highest mean probability.")
+    overall: dict[str, float] = Field(description="Each class's mean probability over time.")
+    runs: list[Stretch]
+    seconds: list[Second]
