@@ -229,7 +229,7 @@ def test_a_bomb_of_hours_is_stopped(strict, hours_of_silence):
     bomb = hours_of_silence(20)
     assert len(bomb) < 3_000_000
     assert detail(strict.hear(bomb, "bomb.flac"), 422) == (
-        "bomb.flac: is longer than the 60 minutes that are heard here; cut it"
+        "bomb.flac: is longer than the 20 minutes that are heard here; cut it"
     )
 
 

@@ -222,7 +222,8 @@ class Pool:
             job.put(None)
 
     async def _talk(self, process: Process, job: Job) -> None:
-        await process.send(job.header, job.payload)
+        with contextlib.suppress(_BrokenError):  # it may have said why before it went
+            await process.send(job.header, job.payload)
         while (answer := await process.answer())["event"] != "end":
             if answer["event"] == "crash":  # it still could say why
                 raise _BrokenError(answer["detail"])

@@ -6,7 +6,7 @@ import { clock, listRuns, percent, Timeline } from "./timeline.js";
 import { outline, Waveform } from "./waveform.js";
 
 const byId = (id) => document.getElementById(id);
-const FORMATS = { csv: "CSV", json: "JSON", txt: "Audacity labels", jams: "JAMS", png: "Picture", html: "Player" };
+const FORMATS = { csv: "CSV", json: "JSON", txt: "Audacity labels", jams: "JAMS", png: "Picture (PNG)", html: "Player (HTML)" };
 
 const audio = byId("audio");
 const view = new Timeline(byId("timeline"), { onSeek: seek });
