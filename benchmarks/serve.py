@@ -28,7 +28,7 @@ import numpy as np
 import psutil
 import soundfile
 
-from genreline.data.music import medley
+from genreline.data.music import compose
 from genreline.files import json_text, write_text
 from genreline.learn.checkpoint import versions
 
@@ -68,7 +68,7 @@ def main() -> None:
 
 def song(seconds: int) -> bytes:
     """Composed music as an MP3 of so many seconds (44.1 kHz, stereo)."""
-    waveform, _ = medley(seed=0, part_s=10, parts=1)
+    waveform = compose("rock", seed=0, duration_s=10)
     times = np.arange(10 * 44100) / 44100
     loop = np.interp(times, np.arange(len(waveform)) / 8000, waveform)
     file = io.BytesIO()

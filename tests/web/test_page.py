@@ -178,6 +178,7 @@ def test_what_is_wrong_with_a_file_is_said(service, open_service, until, song):
     until(page, "document.getElementById('error').textContent")
     assert page.locator("#error").inner_text().startswith("notes.mp3: not an audio file that can be decoded")
     assert page.locator("#error").get_attribute("role") == "alert"
+    until(page, "document.getElementById('song').hidden")
     assert violations(page) == []
     choose(page, song)  # and it goes on
     until(page, DONE)

@@ -107,7 +107,6 @@ async function openLink(url) {
 function show(chosen) {
   song?.abort?.abort();
   song = { ...chosen, seconds: [], summary: null, decoded: false };
-  byId("song").hidden = false;
   setTitle(chosen.name.replace(/\.[^.]*$/, ""));
   audio.hidden = false;
   byId("mute").hidden = true;
@@ -121,6 +120,7 @@ async function listen() {
   const { signal } = mine;
   song.seconds = [];
   song.summary = null;
+  byId("song").hidden = false;
   byId("error").textContent = "";
   byId("verdict").textContent = "";
   listRuns(byId("runs"), [], seek);
@@ -139,6 +139,7 @@ async function listen() {
   } catch (error) {
     if (mine !== song.abort || error.name === "AbortError") return; // another song, or model, has taken over
     complain(error);
+    byId("song").hidden = song.seconds.length === 0; // what was heard before it broke stays
   } finally {
     if (mine === song.abort) byId("progress").hidden = true;
   }
