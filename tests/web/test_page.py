@@ -77,6 +77,17 @@ def test_a_dropped_song_fills_the_timeline_as_it_is_heard(service, open_service,
     assert "over 19:00" in page.locator("#verdict").inner_text()
 
 
+def test_a_real_recording(service, open_service, until, shared):
+    path = shared / "audio" / "brahms_hungarian_dance_5.ogg"
+    page = open_service(service)
+    drop(page, path.read_bytes(), path.name)
+    until(page, DONE)
+    timeline = Recognizer.load()(path)
+    assert page.locator("#verdict strong").inner_text() == timeline.dominant
+    assert page.locator(".timeline-run-label").all_inner_texts() == [run.label for run in timeline.runs()]
+    assert page.get_by_role("status").count() == 2  # what a screen reader says by itself
+
+
 def test_the_verdict_and_the_runs_are_the_timelines(service, open_service, until, song):
     page = open_service(service)
     choose(page, song)

@@ -1,11 +1,12 @@
 """Runs the service until it is told to stop. SIGTERM and Ctrl-C let running requests end, within a bound."""
 
 import logging
+import socket
 import sys
 
 import uvicorn
 
-from genreline.errors import GenrelineError
+from genreline.errors import ConfigError, GenrelineError
 from genreline.web.app import create_app
 from genreline.web.limits import Limits
 from genreline.web.security import careful_protocol
@@ -17,7 +18,8 @@ def serve(host: str, port: int, root_path: str = "", allow_urls: bool = False, l
     """Serve on an address until SIGTERM or Ctrl-C. Logs to standard error: sizes, durations, outcomes, nothing else.
 
     Raises:
-        GenrelineError: no worker process starts, or the address cannot be had.
+        ConfigError: the address cannot be had.
+        GenrelineError: no worker process starts.
     """
     limits = limits or Limits()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
@@ -26,8 +28,6 @@ def serve(host: str, port: int, root_path: str = "", allow_urls: bool = False, l
         log.warning("only on Linux is the memory of a decoder bounded here; do not offer this service to strangers")
     config = uvicorn.Config(
         create_app(limits, allow_urls, root_path),
-        host,
-        port,
         http=careful_protocol(limits),
         ws="none",
         log_config=None,
@@ -38,6 +38,20 @@ def serve(host: str, port: int, root_path: str = "", allow_urls: bool = False, l
         h11_max_incomplete_event_size=32_768,
     )
     server = uvicorn.Server(config)
-    server.run()
+    with _listening(host, port) as address:
+        name = f"[{host}]" if ":" in host else host
+        log.info("starting on http://%s:%d%s/; Ctrl-C ends it", name, address.getsockname()[1], root_path.rstrip("/"))
+        server.run(sockets=[address])
     if not server.started:
-        raise GenrelineError(f"{host}:{port}: the service did not start, see above; choose another --port, perhaps")
+        raise GenrelineError("the service did not start, see above")
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigError(
+            f"{host}:{port}: cannot be listened on ({reason}); choose another --host or --port"
+        ) from error

@@ -107,6 +107,11 @@ class Process:
         await self._process.wait()
 
     @property
+    def is_alive(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.returncode is None
+
+    @property
     def pid(self) -> int:
         """The process's number."""
         return self._process.pid
@@ -151,7 +156,7 @@ class Pool:
         self._processes: set[Process] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.models: list[dict[str, Any]] = []
-        self.waiting = 0
+        self._waiting: set[Job] = set()
         self.running = 0
         self.replaced = 0
 
@@ -174,6 +179,11 @@ class Pool:
         """The workers' process numbers."""
         return sorted(process.pid for process in self._processes)
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a worker."""
+        return len(self._waiting)
+
     def check_room(self) -> None:
         """Raise Problem 503 if as many jobs wait as may."""
         if self.waiting >= self._limits.queue:
@@ -183,20 +193,20 @@ class Pool:
     async def job(self, job: Job) -> AsyncIterator[Job]:
         """Have a job done while the block reads its answers; leaving the block early cancels it. Raises Problem 503."""
         self.check_room()
-        self.waiting += 1
+        self._waiting.add(job)
         task = self._spawn(self._do(job))
         try:
             yield job
         finally:
             task.cancel()
+            self._waiting.discard(job)
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.shield(task)
 
     async def _do(self, job: Job) -> None:
-        try:
-            process = await self._idle.get()
-        finally:
-            self.waiting -= 1
+        while not (process := await self._idle.get()).is_alive:  # the system may have killed it for its memory
+            self._spawn(self._replace(process))
+        self._waiting.discard(job)
         self.running += 1
         begin = time.monotonic()
         try:

@@ -1,5 +1,7 @@
 /* Recording from the microphone into a file. */
 
+const MOST_MS = 600_000; // a recording that somebody has forgotten ends
+
 /** A button that records while it is pressed in; `onFile` gets the recording, `onTell` what is going on. */
 export function recordWith(button, onFile, onTell, onProblem) {
   let recorder = null;
@@ -33,6 +35,8 @@ export function recordWith(button, onFile, onTell, onProblem) {
       onFile(new File(pieces, `recording.${type.includes("mp4") ? "mp4" : "webm"}`, { type }));
     });
     recorder.start();
+    const forgotten = setTimeout(() => recorder?.stop(), MOST_MS);
+    recorder.addEventListener("stop", () => clearTimeout(forgotten));
     button.textContent = "Stop";
     button.setAttribute("aria-pressed", "true");
     onTell("Recording. Press Stop to hear what it is.");
