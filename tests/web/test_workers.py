@@ -4,6 +4,7 @@ import asyncio
 import io
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -22,16 +23,22 @@ async def last_answer(pool, job):
         return [answer async for answer in job.answers()][-1]
 
 
-async def with_pool(limits, work):
-    pool = Pool(limits)
-    await pool.start()
-    try:
-        return await work(pool)
-    finally:
-        await pool.stop()
-        for pid in pool.pids:
-            with pytest.raises(ProcessLookupError):
-                os.kill(pid, 0)
+def with_pool(limits, work):
+    """Do `work` with a pool, which leaves no process. In a thread, as a browser's tests keep a loop in the main one."""
+
+    async def start_work_stop():
+        pool = Pool(limits)
+        await pool.start()
+        try:
+            await work(pool)
+        finally:
+            await pool.stop()
+            for pid in pool.pids:
+                with pytest.raises(ProcessLookupError):
+                    os.kill(pid, 0)
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, start_work_stop()).result()
 
 
 async def until(condition):
@@ -48,7 +55,7 @@ def test_what_takes_too_long_is_ended_and_its_worker_replaced(hours_of_silence):
         assert late["detail"] == "song.wav: takes more than the 0.3 s that are allowed; send less of it"
         await until(lambda: pool.pids not in ([], [first]))
 
-    asyncio.run(with_pool(Limits(workers=1, job_timeout_s=0.3), work))
+    with_pool(Limits(workers=1, job_timeout_s=0.3), work)
 
 
 def test_jobs_wait_for_a_worker_that_lives(song):
@@ -69,4 +76,4 @@ def test_jobs_wait_for_a_worker_that_lives(song):
         assert (await last_answer(pool, listen(song)))["event"] == "done"
         assert pool.pids != [first]
 
-    asyncio.run(with_pool(Limits(workers=1, queue=2), work))
+    with_pool(Limits(workers=1, queue=2), work)
