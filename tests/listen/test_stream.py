@@ -1,6 +1,5 @@
 """A stream on a real pipe: written by the test piece by piece, read back row by row."""
 
-import csv
 import io
 import os
 import signal
@@ -14,6 +13,7 @@ import soundfile
 from genreline.audio.decode import arriving, decode
 from genreline.errors import AudioError
 from genreline.listen.recognizer import Recognizer
+from genreline.listen.timeline import Timeline
 
 MODEL = "course-fnn"
 
@@ -49,8 +49,12 @@ def stream():
             process.kill()
 
 
-def expected_rows(data):
-    return Recognizer.load(MODEL)(data).to_csv()
+def assert_same(text, data):
+    """The rows are those of the file heard at once, but for what a sum's order rounds away."""
+    rows, expected = Timeline.from_csv(text.decode()), Recognizer.load(MODEL)(data)
+    assert rows.classes == expected.classes
+    assert rows.duration_s == pytest.approx(expected.duration_s, abs=1e-3)
+    np.testing.assert_allclose(rows.probabilities, expected.probabilities, atol=2e-4)
 
 
 def as_file(samples, form, rate_hz=8000):
@@ -70,7 +74,7 @@ def test_each_row_of_a_raw_stream_comes_before_the_next_second_is_written(stream
     process.stdin.close()
     lines += process.stdout.readlines()
     assert process.wait() == 0
-    assert b"".join(lines).decode() == expected_rows(as_file(samples, "WAV"))
+    assert_same(b"".join(lines), as_file(samples, "WAV"))
 
 
 def test_a_container_is_heard_before_it_ends(stream, samples):
@@ -83,12 +87,10 @@ def test_a_container_is_heard_before_it_ends(stream, samples):
     process.stdin.close()
     lines += process.stdout.readlines()
     assert process.wait() == 0
-    rows = list(csv.DictReader(io.StringIO(b"".join(lines).decode())))
-    truth = list(csv.DictReader(io.StringIO(expected_rows(data))))
-    assert [row["start_s"] for row in rows] == [row["start_s"] for row in truth]
-    assert float(rows[-1]["end_s"]) == pytest.approx(12.3, abs=0.05)
+    rows, truth = Timeline.from_csv(b"".join(lines).decode()), Recognizer.load(MODEL)(data)
+    assert rows.duration_s == pytest.approx(12.3, abs=0.05)
     # Two decoders, of which one leaves out the encoder's padding.
-    assert np.mean([a["label"] == b["label"] for a, b in zip(rows, truth, strict=True)]) >= 0.75
+    assert np.mean(np.array(rows.labels) == np.array(truth.labels)) >= 0.75
 
 
 def test_ctrl_c_ends_with_what_there_is(stream, samples):
@@ -96,11 +98,10 @@ def test_ctrl_c_ends_with_what_there_is(stream, samples):
     process.stdin.write(samples[:20000].tobytes())
     lines = [process.stdout.readline() for _ in range(3)]
     os.kill(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    lines += out.splitlines(keepends=True)
-    assert process.returncode == 130
-    assert err == b"genreline: interrupted\n"
-    assert b"".join(lines).decode() == expected_rows(as_file(samples[:20000], "WAV"))
+    lines += process.stdout.readlines()  # to its end, while the stream is still open
+    assert process.wait() == 130
+    assert process.stderr.read() == b"genreline: interrupted\n"
+    assert_same(b"".join(lines), as_file(samples[:20000], "WAV"))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ def test_arriving_raw_gives_the_samples(samples):
 
 def test_a_stream_that_is_cut_is_told_after_what_could_be_heard(samples):
     data = as_file(samples, "FLAC")
-    blocks = arriving(Trickle(data[: len(data) // 2] + b"\xff" * 5, 4000))
+    blocks = arriving(Trickle(data[: len(data) // 2], 4000))
     assert len(next(blocks)) == 8000
     with pytest.raises(AudioError, match="trickle"):
-        list(arriving(Trickle(b"RIFF", 1)))
+        list(blocks)
