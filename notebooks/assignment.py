@@ -36,7 +36,7 @@
 # place, as `git+https://...`), and choose a GPU under *Runtime, Change runtime type* for step 1.6.
 
 # %%
-INSTALL_FROM = "genreline-0.1.0-py3-none-any.whl"
+INSTALL_FROM = "genreline-0.1.0-py3-none-any.whl[youtube]"
 
 import importlib.util
 import subprocess
@@ -61,6 +61,7 @@ from torch import nn
 
 import genreline
 from genreline import ConvNet, FeedForward, evaluate, fit, load_config, load_dataset, make_loaders, show_study, train
+from genreline.audio.fetch import fetch, is_url
 from genreline.data.music import GENRES, compose
 from genreline.learn.training import train_epoch
 
@@ -419,10 +420,13 @@ print(f"on the test set: macro F1 {scores.f1_macro:.3f}, accuracy {scores.accura
 # %% [markdown]
 # ## 4.2 Songs
 #
-# One melgram for each second of a song, kept in `melgrams.npy`. Put songs of your own here, as `(genre, file)`: any
-# format will do. Without any, new pieces are composed, which neither training nor test set has met, for those of the
-# network's genres that genreline composes. (The source downloads songs from YouTube at this point; this version of
-# genreline reads files, so download them by other means.)
+# One melgram for each second of a song, kept in `melgrams.npy`. Put songs of your own here, as `(genre, song)`, one of
+# each genre or more: a song is a URL, of YouTube or another site, or a file of any format. `youtube_to_melgram` fetches
+# the audio by yt-dlp (youtube-dl, which the source names, is no longer kept up) and decodes it to 8 kHz mono. YouTube
+# itself wants a JavaScript runtime beside it: deno (https://deno.com).
+#
+# Without any, new pieces are composed, which neither training nor test set has met, for those of the network's genres
+# that genreline composes.
 
 # %%
 SONGS = []
@@ -431,12 +435,16 @@ if not SONGS:
     for genre in [name for name in GENRES if name in classes]:
         file = OUT / f"new-{genre}.ogg"
         soundfile.write(file, compose(genre, seed=2_000, duration_s=30), 8000)
-        SONGS.append((genre, file))
+        SONGS.append((genre, str(file)))
 
-songs = {file: genreline.melgrams(genreline.segments(genreline.decode(file))).numpy() for _, file in SONGS}
-for file, X in songs.items():
-    np.save(OUT / "melgrams.npy", X)
-    print(f"{file}: {X.shape}")
+songs = {}
+for _, song in SONGS:
+    if is_url(song):
+        songs[song] = genreline.youtube_to_melgram(song, OUT / "melgrams.npy")
+    else:
+        songs[song] = genreline.melgrams(genreline.segments(genreline.decode(song))).numpy()
+        np.save(OUT / "melgrams.npy", songs[song])
+    print(f"{song}: {songs[song].shape}")
 
 # %% [markdown]
 # ## 4.3 Timelines
@@ -447,8 +455,9 @@ for file, X in songs.items():
 # %%
 recognizer = genreline.Recognizer(genreline.Model.from_run(run, spectrograms))
 rows = []
-for genre, file in SONGS:
-    predictions = genreline.infer(genreline.make_loader(torch.from_numpy(songs[file])), run.network)
+for genre, song in SONGS:
+    file = fetch(song).path if is_url(song) else song  # from the cache, where 4.2 has put it
+    predictions = genreline.infer(genreline.make_loader(torch.from_numpy(songs[song])), run.network)
     timeline = recognizer(file)
     assert list(timeline.labels) == [classes[number] for number in predictions]
     right = float(np.mean(np.array(timeline.labels) == genre))

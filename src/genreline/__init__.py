@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from genreline.audio.decode import blocks, decode
     from genreline.audio.features import features, melgrams, mfccs, segments
+    from genreline.audio.fetch import youtube_to_melgram
     from genreline.data.check import check_dataset
     from genreline.data.layout import Dataset, Split, load_dataset, load_split
     from genreline.data.loaders import make_loader, make_loaders
@@ -32,6 +33,7 @@ __version__ = version("genreline")
 _HOMES = {
     "audio.decode": ["blocks", "decode"],
     "audio.features": ["features", "melgrams", "mfccs", "segments"],
+    "audio.fetch": ["youtube_to_melgram"],
     "data.check": ["check_dataset"],
     "data.layout": ["Dataset", "Split", "load_dataset", "load_split"],
     "data.loaders": ["make_loader", "make_loaders"],

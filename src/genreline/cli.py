@@ -17,7 +17,7 @@ from genreline.errors import ConfigError, GenrelineError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rich.progress import Progress
+    from rich.progress import Progress, ProgressColumn
 
     from genreline.learn.training import Epoch
 
@@ -205,7 +205,10 @@ def evaluate(
 @app.command()
 def predict(
     audio: Annotated[
-        list[str], typer.Argument(metavar="AUDIO...", help="Audio files, folders of them, or - for a stream on stdin.")
+        list[str],
+        typer.Argument(
+            metavar="AUDIO...", help="Audio files, folders of them, URLs of songs, or - for a stream on stdin."
+        ),
     ],
     model: Annotated[
         str, typer.Option(metavar="MODEL", help="A model folder, or the name of one that ships.")
@@ -240,14 +243,15 @@ def predict(
     chosen = parse_formats(formats)
     check_writable(out)
     load_model(model)  # what is wrong with it is told once, before any work
-    found = find_songs(audio, out)
+    paths, failed = _fetched(audio)
+    found = find_songs(paths, out)
     results: dict[int, dict[str, Any]] = {}
     with _progress() as progress:
         for place, song in progress.track(hear_songs(found, model, chosen, jobs), len(found), description="listening"):
             results[place] = song
             if "error" in song:
                 _complain(GenrelineError(song["error"]))
-    songs = [results[place] for place in sorted(results)]
+    songs = failed + [results[place] for place in sorted(results)]
     done = [song for song in songs if "error" not in song]
     if as_json:
         _print_json(songs)
@@ -425,7 +429,26 @@ def compare(
         raise typer.Exit(1)
 
 
-def _progress() -> "Progress":
+def _fetched(sources: list[str]) -> tuple[list[Path], list[dict[str, Any]]]:
+    """The files to listen to, URLs downloaded first; and a record of each URL that failed."""
+    from genreline.audio.fetch import fetch_all, is_url
+
+    if not any(map(is_url, sources)):
+        return [Path(source) for source in sources], []
+    from rich.markup import escape
+    from rich.progress import DownloadColumn
+
+    with _progress(DownloadColumn()) as progress:
+        tasks = {source: progress.add_task(escape(source), total=None) for source in sources if is_url(source)}
+        paths, failed = fetch_all(
+            sources, lambda url, done, total: progress.update(tasks[url], completed=done, total=total)
+        )
+    for _, error in failed:
+        _complain(error)
+    return paths, [{"file": url, "error": str(error)} for url, error in failed]
+
+
+def _progress(amount: "ProgressColumn | None" = None) -> "Progress":
     """A progress display with the time left, on standard error; lines that are printed meanwhile go above it."""
     from rich.console import Console
     from rich.progress import (
@@ -438,7 +461,8 @@ def _progress() -> "Progress":
     )
 
     left = TimeRemainingColumn()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), "left", left)
+    amount = amount or MofNCompleteColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeElapsedColumn(), "left", left)
     return Progress(*columns, console=Console(stderr=True))
 
 

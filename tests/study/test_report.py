@@ -123,6 +123,15 @@ def test_mean_and_spread_over_seeds_with_variants_down(tmp_path):
     assert (a["seeds"], a["epochs"], a["status"]) == ("4", "2 ± 0", "completed")
 
 
+def test_what_peers_found_stands_beside_and_shared_runs_take_their_time_once(tmp_path):
+    results = seeds("one", [0.5], seconds=1800.0) + seeds("two", [0.5], "epochs=3", seconds=5400.0)
+    make_study(tmp_path, results, name="first", peers="They found .7.")
+    make_study(tmp_path, seeds("same as one", [0.5], seconds=1800.0), name="second")
+    text = markdown(tmp_path)
+    assert "Peers: They found .7." in text
+    assert "| training time | 2.0 hours, the sum over 2 different runs |" in text
+
+
 def test_variants_across(tmp_path):
     make_study(tmp_path, seeds("a", A) + seeds("b", B), name="s", layout="columns", base=["epochs=2"])
     rows = section_table(markdown(tmp_path), "s")

@@ -89,7 +89,7 @@ def hear_songs(
     """
     if jobs is None:
         jobs = min(os.cpu_count() or 1, -(-len(songs) // _SONGS_A_PROCESS))
-    is_alone = jobs == 1 or len(songs) == 1
+    is_alone = jobs == 1 or len(songs) <= 1
     todo = [_Job(song, model, formats, is_alone) for song in songs]
     if is_alone:
         yield from ((i, _hear(job)) for i, job in enumerate(todo))

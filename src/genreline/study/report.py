@@ -193,6 +193,7 @@ def _provenance(runs: Sequence[Run]) -> list[Block]:
     counts = {
         **{f"data digest, {kind}": dict.fromkeys(found, 0) for kind, found in _digests(runs).items()},
         "device": Counter(run.device for run in runs if run.history),
+        "training time": dict.fromkeys([_hours_text(runs)], 0),
         **dict(sorted(versions.items())),
     }
     rows = [
@@ -213,6 +214,12 @@ def _provenance(runs: Sequence[Run]) -> list[Block]:
         *(Text(flag, flag=True) for flag in flags),
         Table(f"What the {len(runs)} runs were made of", [["made of", "value"], *rows]),
     ]
+
+
+def _hours_text(runs: Sequence[Run]) -> str:
+    """How long all of it took; a run that several studies share counts once."""
+    seconds = {json_text([run.config, run.device, run.seconds]): run.seconds for run in runs if run.history}
+    return f"{sum(seconds.values()) / 3600:.1f} hours, the sum over {_count(len(seconds), 'different run')}"
 
 
 def _made_of(runs: Sequence[Run]) -> str:
@@ -253,6 +260,7 @@ def _section(study: Study, runs: list[Run], flags: list[str]) -> list[Block]:
         Heading(2, f"{study.step} {study.name}", _anchor(study.name)),
         Text(f"Question: {study.question}"),
         Text(f"Starts from: {study.starts_from}"),
+        *([Text(f"Peers: {study.peers}")] if study.peers else []),
         Text(f"Made of: {_made_of(runs)}."),
         *(Text(flag, flag=True) for flag in flags),
     ]

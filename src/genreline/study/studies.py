@@ -60,6 +60,7 @@ class Study(BaseModel):
         step: the step of the specification that it answers.
         question: what it asks.
         starts_from: which network and settings the variants change, and from which step they come.
+        peers: what published solutions found, to be read beside the results.
         layout: whether the report's table has the variants as its rows or as its columns, as the source asks.
         base: the settings of every run.
         variants: name -> the settings that make it.
@@ -74,6 +75,7 @@ class Study(BaseModel):
     step: str
     question: str
     starts_from: str
+    peers: str = ""
     layout: Literal["rows", "columns"] = "rows"
     base: tuple[str, ...] = ()
     variants: dict[str, tuple[str, ...]]
