@@ -1,5 +1,6 @@
 """What several test files share: small data made on the spot, and the real data beside the project where it exists."""
 
+import shutil
 from pathlib import Path
 
 import hypothesis
@@ -63,3 +64,74 @@ def mfccs(course) -> Dataset:
 def melgrams(course) -> Dataset:
     """The melgram half of the small dataset."""
     return load_dataset(course, "melgrams")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium, the system's own."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    sandbox = ["--no-sandbox", "--disable-gpu"]  # root has no sandbox; the pages are our own
+    sound = ["--mute-audio", "--autoplay-policy=no-user-gesture-required"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=[*quiet, *sandbox, *sound])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Open an address in a page of its own: open_page(url, **settings of Playwright's new_context).
+
+    In the end no page may have complained on its console, or asked for anything beyond its own machine; a test that
+    expects complaints takes them out of `open_page.complaints`.
+    """
+    contexts, complaints = [], []
+
+    def open_page(url, **settings):
+        context = browser.new_context(**settings)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)  # busy machines are slow
+        page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url[:200]}"))
+        page.on("request", lambda request: None if is_local(request.url) else complaints.append(request.url[:200]))
+        page.goto(url)
+        return page
+
+    def is_local(url):
+        return url.startswith(("file:", "data:", "blob:", "http://127.0.0.1", "ws://127.0.0.1", "http://localhost"))
+
+    open_page.complaints = complaints
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def until():
+    """Wait until a JavaScript expression is true in a page: until(page, "window.ready").
+
+    Playwright's wait_for_function has the page evaluate a text, which a strict Content-Security-Policy forbids.
+    """
+
+    def until(page, expression):
+        page.evaluate(
+            f"""() => new Promise((resolve, reject) => {{
+              const timer = setTimeout(() => reject(new Error("not true within a minute")), 60000);
+              const look = () => {{
+                if (!({expression})) return void setTimeout(look, 20);
+                clearTimeout(timer);
+                resolve();
+              }};
+              look();
+            }})"""
+        )
+
+    return until

@@ -295,13 +295,65 @@ def test_audacity_has_a_line_a_run(timeline: Timeline) -> None:
     assert times == [pytest.approx((run.start_s, run.end_s), abs=1e-6) for run in timeline.runs()]
 
 
+def test_rttm_read_by_pyannote(song: Timeline, tmp_path: Path) -> None:
+    from pyannote.database.util import load_rttm
+
+    timeline = dataclasses.replace(song, title="Two words\there")
+    (tmp_path / "a.rttm").write_text(timeline.to_rttm(), encoding="utf-8")
+    ((name, annotation),) = load_rttm(tmp_path / "a.rttm").items()
+    assert name == "Two_words_here"
+    tracks = [(part.start, part.end, label) for part, _, label in annotation.itertracks(yield_label=True)]
+    assert tracks == [(pytest.approx(run.start_s), pytest.approx(run.end_s), run.label) for run in timeline.runs()]
+
+
+@given(timelines())
+def test_rttm_has_ten_fields_whatever_the_names(timeline: Timeline) -> None:
+    lines = timeline.to_rttm().split("\n")
+    assert lines.pop() == ""
+    fields = [re.split(r"\s+", line) for line in lines]
+    assert {len(each) for each in fields} == {10}
+    assert [(float(each[3]), float(each[8])) for each in fields] == [
+        (pytest.approx(run.start_s, abs=1e-6), pytest.approx(run.confidence, abs=1e-4)) for run in timeline.runs()
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:Passing a schema to Validator:DeprecationWarning")  # jams' own use of jsonschema
+def test_jams_is_valid_and_says_the_same(song: Timeline) -> None:
+    import jams
+    import jsonschema
+
+    timeline = dataclasses.replace(song, classes=("a b", '"', "c", "λ"))
+    loaded = jams.load(io.StringIO(timeline.to_jams()), validate=True, strict=True)
+    assert loaded.validate(strict=True)
+    assert loaded.file_metadata.duration == 3.437
+    assert loaded.file_metadata.title == "Frozen"
+    (segments,) = loaded.search(namespace="segment_open")
+    assert [(s.time, s.time + s.duration, s.value) for s in segments.data] == [
+        (run.start_s, pytest.approx(run.end_s), run.label) for run in timeline.runs()
+    ]
+    assert [s.confidence for s in segments.data] == pytest.approx([run.confidence for run in timeline.runs()])
+    (tags,) = loaded.search(namespace="tag_open")
+    assert {tag.value: tag.confidence for tag in tags.data} == pytest.approx(timeline.overall, abs=1e-6)
+    schema = jsonschema.Draft4Validator(jams.schema.JAMS_SCHEMA)  # of the text as it is: jams.load fills gaps
+    schema.validate(json.loads(timeline.to_jams()))
+    broken = json.loads(timeline.to_jams())
+    del broken["annotations"][0]["data"][0]["confidence"]
+    assert not schema.is_valid(broken)
+
+
 def test_save_picks_the_format_by_suffix(song: Timeline, tmp_path: Path) -> None:
-    for name, text in {"a.csv": song.to_csv(), "a.JSON": song.to_json(), "new/a.txt": song.to_audacity()}.items():
+    for name, text in {
+        "a.csv": song.to_csv(),
+        "a.JSON": song.to_json(),
+        "new/a.txt": song.to_audacity(),
+        "a.rttm": song.to_rttm(),
+        "a.jams": song.to_jams(),
+    }.items():
         song.save(tmp_path / name)
         assert (tmp_path / name).read_bytes() == text.encode()
-    with pytest.raises(ConfigError, match=r"\.csv, \.json, \.txt"):
+    with pytest.raises(ConfigError, match=r"\.csv, \.json, \.txt, \.rttm, \.jams"):
         song.save(tmp_path / "a.wav")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.JSON", "a.csv", "new"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.JSON", "a.csv", "a.jams", "a.rttm", "new"]
 
 
 def test_a_file_name_that_is_no_text_can_be_written(song: Timeline, tmp_path: Path) -> None:

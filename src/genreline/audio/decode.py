@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 import av
 import numpy as np
@@ -27,6 +27,13 @@ RATE_HZ = 8000
 
 Waveform = NDArray[np.float32]
 Source = str | Path | bytes | BinaryIO
+
+SUFFIXES = (
+    *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"),
+    *(".m4a", ".m4b", ".mp4", ".mov", ".aac", ".webm", ".mka", ".mkv", ".wma", ".asf", ".avi", ".flv", ".ts", ".mpg"),
+    *(".mpeg", ".amr", ".ac3", ".eac3", ".ape", ".wv", ".tta"),
+)
+"""What names of files with sound end in, lower case: for searching folders. What a file is, is told from its bytes."""
 
 RATES_HZ = range(1000, 768_001)
 CHANNELS = range(1, 65)
@@ -58,28 +65,77 @@ def decode(source: Source) -> Waveform:
     return np.concatenate(list(blocks(source)))
 
 
-def blocks(source: Source, block_s: int = 60) -> Iterator[Waveform]:
+def blocks(source: Source, block_s: int = 60, rate_hz: int = RATE_HZ) -> Iterator[Waveform]:
     """As `decode`, but in consecutive blocks of `block_s` whole seconds (the last one shorter), in bounded memory.
 
-    A file that turns out to be truncated or damaged raises AudioError after the blocks that could be read.
+    Another `rate_hz` than 8 kHz is for ears rather than for networks. A file that turns out to be truncated or damaged
+    raises AudioError after the blocks that could be read.
     """
     name = source_name(source)
     with _opened(source, name) as file:
-        size = block_s * RATE_HZ
-        ready: list[Waveform] = []
-        n_ready = n_yielded = 0
-        for piece in _resampled(_chunks(file, name), name):
-            ready.append(piece)
-            n_ready += len(piece)
-            if n_ready >= size:
-                waveform = np.concatenate(ready)
-                whole = n_ready // size * size
-                yield from waveform[:whole].reshape(-1, size)
-                ready, n_ready, n_yielded = [waveform[whole:]], n_ready - whole, n_yielded + whole
-        if n_ready:
-            yield np.concatenate(ready)
-        elif not n_yielded:
-            raise AudioError(f"{name}: is shorter than a sample at 8 kHz; choose a file with sound")
+        yield from _cut(_resampled(_chunks(file, name), name, rate_hz), block_s * rate_hz, name)
+
+
+class Readable(Protocol):
+    """A stream that is still being written."""
+
+    def read(self, n_bytes: int, /) -> bytes | None:
+        """What is there, at most n_bytes; waits only if nothing is; empty at the end."""
+
+
+def arriving(stream: Readable, block_s: int = 1, raw_rate_hz: int | None = None) -> Iterator[Waveform]:
+    """As `blocks`, but from a stream that is still being written: a block comes as soon as its sound is there.
+
+    Args:
+        stream: unbuffered, as `open(0, "rb", buffering=0)` is. It is never sought in, so a file whose contents are
+            described at its end (many an mp4) cannot be read.
+        raw_rate_hz: the stream is raw: mono, signed 16-bit little-endian samples at this rate. Otherwise it is told
+            from its bytes what it is.
+
+    Raises:
+        AudioError: as `decode`.
+    """
+    name = str(getattr(stream, "name", "<stream>"))
+    if raw_rate_hz is None:
+        chunks = _by_av(cast(BinaryIO, _ReadOnly(stream)), name)
+    else:
+        _check_format(raw_rate_hz, 1, name)
+        chunks = _raw(stream, raw_rate_hz)
+    yield from _cut(_resampled(chunks, name, RATE_HZ), block_s * RATE_HZ, name)
+
+
+class _ReadOnly:
+    """A stream of which FFmpeg cannot even try to seek."""
+
+    def __init__(self, stream: Readable) -> None:
+        self.read = stream.read
+
+
+def _raw(stream: Readable, rate_hz: int) -> Iterator[tuple[int, Waveform]]:
+    rest = b""
+    while data := stream.read(CHUNK):
+        data = rest + data
+        whole = len(data) // 2 * 2
+        rest = data[whole:]
+        yield rate_hz, np.frombuffer(data[:whole], "<i2").astype(np.float32) / np.float32(32768)
+
+
+def _cut(pieces: Iterator[Waveform], size: int, name: str) -> Iterator[Waveform]:
+    """The pieces, one after another, as blocks of `size` samples; the last one is what is left."""
+    ready: list[Waveform] = []
+    n_ready = n_yielded = 0
+    for piece in pieces:
+        ready.append(piece)
+        n_ready += len(piece)
+        if n_ready >= size:
+            waveform = np.concatenate(ready)
+            whole = n_ready // size * size
+            yield from waveform[:whole].reshape(-1, size)
+            ready, n_ready, n_yielded = [waveform[whole:]], n_ready - whole, n_yielded + whole
+    if n_ready:
+        yield np.concatenate(ready)
+    elif not n_yielded:
+        raise AudioError(f"{name}: is shorter than a sample at 8 kHz; choose a file with sound")
 
 
 def source_name(source: Source) -> str:
@@ -230,16 +286,16 @@ def _check_length(seconds: float, declared_s: float | None, name: str) -> None:
         raise AudioError(f"{name}: holds no samples; choose a file with sound")
 
 
-def _resampled(chunks: Iterator[tuple[int, Waveform]], name: str) -> Iterator[Waveform]:
-    """The chunks at 8 kHz, by soxr. The rate is that of the first chunk: PyAV refuses a change on the way."""
+def _resampled(chunks: Iterator[tuple[int, Waveform]], name: str, to_hz: int) -> Iterator[Waveform]:
+    """The chunks at another rate, by soxr. The rate is that of the first chunk: PyAV refuses a change on the way."""
     resampler = None
     for rate_hz, waveform in chunks:
         if not (np.abs(waveform) < _ABSURD).all():  # NaN is not below it either
             raise AudioError(f"{name}: has samples that are no sound (NaN, infinite or above 1e9); export it again")
-        if rate_hz == RATE_HZ:
+        if rate_hz == to_hz:
             yield waveform
             continue
-        resampler = resampler or soxr.ResampleStream(rate_hz, RATE_HZ, num_channels=1, dtype="float32")
+        resampler = resampler or soxr.ResampleStream(rate_hz, to_hz, num_channels=1, dtype="float32")
         yield resampler.resample_chunk(waveform)
     if resampler:
         yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)

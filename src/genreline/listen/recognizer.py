@@ -4,14 +4,15 @@ Three rungs, each usable alone: `features()` of a waveform's segments (audio/fea
 predictions, and the Recognizer from any sound to a Timeline.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from genreline.audio.decode import RATE_HZ, Source, blocks, source_name
+from genreline.audio.decode import RATE_HZ, Source, Waveform, blocks, source_name
 from genreline.audio.features import features, segments
 from genreline.data.loaders import Loader, make_loader
 from genreline.learn.checkpoint import Model, load_model
@@ -54,19 +55,29 @@ class Recognizer:
         Raises:
             AudioError: see `genreline.audio.decode.decode`.
         """
-        rows: list[Tensor] = []
+        rows: list[NDArray[np.float32]] = []
         samples = 0
-        for waveform in blocks(source):
+        for waveform, probabilities in self.hear(blocks(source)):
             samples += len(waveform)
-            inputs = features(segments(waveform), self.model.config.features).float()
-            rows += [_probabilities(self.model.network, batch) for (batch,) in make_loader(inputs, batch_size=64)]
+            rows.append(probabilities)
         return Timeline(
             classes=self.model.classes,
-            probabilities=torch.cat(rows).numpy().astype(np.float32),
+            probabilities=np.concatenate(rows),
             duration_s=samples / RATE_HZ,
             title=Path(source_name(source)).stem,
             model=self.model.name,
         )
+
+    def hear(self, waveforms: Iterable[Waveform]) -> Iterator[tuple[Waveform, NDArray[np.float32]]]:
+        """Each block of a sound (whole seconds; the last may be shorter) with its probabilities, as soon as it comes.
+
+        Shape:
+            (samples,) float32 at 8 kHz each -> (seconds, n_classes) float32 each
+        """
+        for waveform in waveforms:
+            inputs = features(segments(waveform), self.model.config.features).float()
+            rows = [_probabilities(self.model.network, batch) for (batch,) in make_loader(inputs, batch_size=64)]
+            yield waveform, torch.cat(rows).numpy().astype(np.float32)
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ from genreline.errors import ConfigError, DataError
 from genreline.files import write_text
 
 _FIXED_COLUMNS = ["start_s", "end_s", "label", "confidence"]
+_JAMS_VERSION = "0.3.5"  # of the schema that a test validates against
 
 
 class Run(NamedTuple):
@@ -128,16 +130,9 @@ class Timeline:
 
     def to_csv(self) -> str:
         """A table with a row a second: start_s, end_s, label, confidence, then a column a class (four decimals)."""
-        text = io.StringIO()
-        # Python 3.11's writer forgets to quote a lone carriage return, so with one in a name everything is quoted.
-        returns = "\r" in "".join(self.classes)
-        writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL)
-        writer.writerow([*_FIXED_COLUMNS, *self.classes])
-        seconds = zip(self.end_s, self.labels, self.confidence, self.probabilities, strict=True)
-        for i, (end_s, label, confidence, row) in enumerate(seconds):
-            end = max(round(float(end_s), 3), i + 0.001)  # a last second of 0.1 ms must not round to nothing
-            writer.writerow([i, f"{end:.3f}".rstrip("0").rstrip("."), label, *(f"{p:.4f}" for p in (confidence, *row))])
-        return text.getvalue()
+        seconds = enumerate(zip(self.end_s.tolist(), self.probabilities, strict=True))
+        rows = (csv_row(self.classes, i, end_s, probabilities) for i, (end_s, probabilities) in seconds)
+        return csv_header(self.classes) + "".join(rows)
 
     def to_json(self) -> str:
         """One strict JSON object with everything, lossless: see `from_json`."""
@@ -167,14 +162,59 @@ class Timeline:
         runs = ((run, re.sub(r"\s", " ", run.label)) for run in self.runs())  # a tab or a line end would break it
         return "".join(f"{run.start_s:.6f}\t{run.end_s:.6f}\t{label}\n" for run, label in runs)
 
+    def to_rttm(self) -> str:
+        """NIST's Rich Transcription Time Marked: a SPEAKER line a run, whose speaker is the genre (RT-09, appendix A).
+
+        Fields are between spaces, so white space in the title and the names becomes `_`.
+        """
+        song = re.sub(r"\s", "_", self.title) or "song"
+        runs = ((run, re.sub(r"\s", "_", run.label) or "_") for run in self.runs())
+        return "".join(
+            f"SPEAKER {song} 1 {run.start_s:.6f} {run.end_s - run.start_s:.6f} "
+            f"<NA> <NA> {label} {run.confidence:.4f} <NA>\n"
+            for run, label in runs
+        )
+
+    def to_jams(self) -> str:
+        """A JAMS file (jams.readthedocs.io): the runs as `segment_open`, the genres of the whole song as `tag_open`."""
+        metadata = {"data_source": "program", "annotation_tools": "genreline", "annotator": {"model": self.model}}
+        observations = {
+            "segment_open": [(run.start_s, run.end_s - run.start_s, run.label, run.confidence) for run in self.runs()],
+            "tag_open": [(0.0, self.duration_s, name, share) for name, share in self.overall.items()],
+        }
+        song = {
+            "file_metadata": {"title": self.title, "duration": self.duration_s, "jams_version": _JAMS_VERSION},
+            "annotations": [
+                {
+                    "namespace": namespace,
+                    "time": 0.0,
+                    "duration": self.duration_s,
+                    "annotation_metadata": metadata,
+                    "data": [
+                        {"time": time, "duration": duration, "value": value, "confidence": round(confidence, 6)}
+                        for time, duration, value, confidence in rows
+                    ],
+                }
+                for namespace, rows in observations.items()
+            ],
+            "sandbox": {},
+        }
+        return json.dumps(song, ensure_ascii=False, allow_nan=False) + "\n"
+
     def save(self, path: str | Path) -> None:
-        """Write the format that the suffix names: .csv, .json, or .txt for Audacity's labels.
+        """Write the format that the suffix names: .csv, .json, .txt (Audacity's labels), .rttm or .jams.
 
         Raises:
             ConfigError: any other suffix.
             GenrelineError: the place cannot be written to.
         """
-        formats = {".csv": self.to_csv, ".json": self.to_json, ".txt": self.to_audacity}
+        formats = {
+            ".csv": self.to_csv,
+            ".json": self.to_json,
+            ".txt": self.to_audacity,
+            ".rttm": self.to_rttm,
+            ".jams": self.to_jams,
+        }
         suffix = Path(path).suffix.lower()
         if suffix not in formats:
             raise ConfigError(f"{path}: a timeline is saved as {', '.join(formats)}; choose one of these suffixes")
@@ -230,6 +270,35 @@ class Timeline:
             raise DataError(f"JSON line {error.lineno}: {error.msg}") from error
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise DataError(f"JSON, after {len(rows)} seconds: {type(error).__name__} ({error})") from error
+
+
+def clock(second: float, hours: bool = False) -> str:
+    """A time as m:ss, or as h:mm:ss from an hour on (or if asked to)."""
+    minutes, seconds = divmod(round(second), 60)
+    if hours or minutes >= 60:
+        return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+    return f"{minutes}:{seconds:02}"
+
+
+def csv_header(classes: Sequence[str]) -> str:
+    """The first line of `Timeline.to_csv`."""
+    return _csv_line([*_FIXED_COLUMNS, *classes], classes)
+
+
+def csv_row(classes: Sequence[str], start_s: int, end_s: float, probabilities: NDArray[np.float32]) -> str:
+    """The line of `Timeline.to_csv` for the second from start_s to end_s; probabilities (C,)."""
+    winner = int(probabilities.argmax())
+    end = max(round(end_s, 3), start_s + 0.001)  # a last second of 0.1 ms must not round to nothing
+    shares = (f"{p:.4f}" for p in (probabilities[winner], *probabilities))
+    return _csv_line([start_s, f"{end:.3f}".rstrip("0").rstrip("."), classes[winner], *shares], classes)
+
+
+def _csv_line(fields: Sequence[object], classes: Sequence[str]) -> str:
+    text = io.StringIO()
+    # Python 3.11's writer forgets to quote a lone carriage return, so with one in a name everything is quoted.
+    returns = "\r" in "".join(classes)
+    csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL).writerow(fields)
+    return text.getvalue()
 
 
 def _bad_row(probabilities: NDArray[Any]) -> tuple[int, str] | None:

@@ -1,0 +1,57 @@
+/* The player's page: a sound, its timeline, and the list of its runs. It follows timeline.js in the same module. */
+
+const song = JSON.parse(document.getElementById("song").textContent);
+const sound = document.getElementById("sound");
+const list = document.getElementById("runs");
+const view = new Timeline(document.getElementById("timeline"), {
+  classes: song.classes,
+  durationS: song.duration_s,
+  onSeek: (second) => (sound.currentTime = second),
+});
+view.add(song.seconds);
+const runs = view.runs();
+listRuns(list, runs, (second) => {
+  sound.currentTime = second;
+  view.setCursor(second);
+  sound.play();
+});
+const buttons = [...list.querySelectorAll("button")];
+
+/** The sound's place, in the timeline and in the list. */
+function follow() {
+  view.setCursor(sound.currentTime);
+  const i = runs.findLastIndex((run) => run.start_s <= sound.currentTime);
+  if (buttons[i]?.getAttribute("aria-current")) return;
+  for (const button of buttons) button.removeAttribute("aria-current");
+  buttons[i]?.setAttribute("aria-current", "true");
+}
+
+/** While it plays the cursor moves with every frame; the sound itself tells of its place only four times a second. */
+function followFrames() {
+  follow();
+  if (!sound.paused) requestAnimationFrame(followFrames);
+}
+
+sound.addEventListener("play", followFrames);
+for (const event of ["timeupdate", "seeking", "loadedmetadata"]) sound.addEventListener(event, follow);
+sound.addEventListener("error", () => {
+  const trouble = document.getElementById("trouble");
+  trouble.textContent = "This browser cannot play the sound; the timeline is complete nevertheless.";
+  trouble.hidden = false;
+});
+
+document.addEventListener("keydown", (event) => {
+  const control = event.target.closest("button, a, input, audio"); // they have a use for the space bar themselves
+  if (event.key !== " " || control || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  if (sound.paused) sound.play();
+  else sound.pause();
+});
+
+// Through a blob, because browsers limit the length of data: addresses, and some cannot seek in them.
+const audio = document.getElementById("audio");
+const letters = atob(audio.textContent);
+const bytes = new Uint8Array(letters.length);
+for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
+sound.src = URL.createObjectURL(new Blob([bytes], { type: audio.dataset.type }));
+audio.remove();
