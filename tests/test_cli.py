@@ -165,9 +165,29 @@ def test_equal_stems_do_not_overwrite_each_other(run, songs, model_folder):
     assert {path.name for path in (songs / "out").iterdir()} == {"a.csv", "a.png", "a-2.csv", "a-2.png"}
 
 
+def test_a_folder_in_every_format(run, songs, model_folder):
+    (songs / "music" / "live").mkdir(parents=True)
+    (songs / "a.wav").rename(songs / "music" / "live" / "a.wav")
+    (songs / "b.flac").rename(songs / "music" / "b.flac")
+    formats = ["csv", "png", "json", "txt", "rttm", "jams", "html"]
+    code, out, _ = run(
+        *("predict", songs / "music", "--model", model_folder, "--out", songs / "out", "--json", "--jobs", 1),
+        *("--formats", ",".join(formats)),
+    )
+    assert code == 0
+    for song, stem in zip(json.loads(out), ("b", "live/a"), strict=True):
+        for name in formats:
+            assert song[name] == str(songs / "out" / f"{stem}.{name}")
+            assert os.path.getsize(song[name])
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
+        (["predict", "song.wav", "--formats", "csv,mp5"], "mp5: no such format; choose from csv,png"),
+        (["predict", "song.wav", "--raw-rate-hz", "8000"], "--raw-rate-hz: is for a stream"),
+        (["predict", "COURSE"], "holds no audio files"),
+        (["compare", "course-fnn", "song.wav", "--label", "polka"], "polka: the model does not know this genre"),
         (["train", "COURSE", "--out", "x", "--set", "foo=1"], "foo: there is no such setting"),
         (["train", "COURSE", "--out", "x", "--model", "cnn"], "a cnn needs melgrams"),
         (["train", "COURSE", "--out", "x", "--device", "warp"], "device 'warp'"),

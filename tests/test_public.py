@@ -14,7 +14,7 @@ PUBLIC = [
     "GenrelineError", "Model", "Recognizer", "Split", "Timeline", "__version__", "blocks", "check_dataset",
     "compose_dataset", "decode", "draw", "evaluate", "features", "fit", "infer", "load_config", "load_dataset",
     "load_model", "load_split", "make_loader", "make_loaders", "melgrams", "mfccs", "prepare", "save_model",
-    "save_picture", "segments", "shipped_models", "show_study", "train",
+    "save_picture", "save_player", "segments", "shipped_models", "show_study", "train",
     "youtube_to_melgram",
 ]  # fmt: skip
 

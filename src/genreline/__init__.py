@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from genreline.learn.models import ConvNet, FeedForward
     from genreline.learn.training import evaluate, fit, train
     from genreline.listen.picture import draw, save_picture
+    from genreline.listen.player import save_player
     from genreline.listen.recognizer import Recognizer, infer
     from genreline.listen.timeline import Timeline
     from genreline.study.notebook import show_study
@@ -44,6 +45,7 @@ _HOMES = {
     "learn.models": ["ConvNet", "FeedForward"],
     "learn.training": ["evaluate", "fit", "train"],
     "listen.picture": ["draw", "save_picture"],
+    "listen.player": ["save_player"],
     "listen.recognizer": ["Recognizer", "infer"],
     "listen.timeline": ["Timeline"],
     "study.notebook": ["show_study"],

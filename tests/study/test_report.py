@@ -124,7 +124,8 @@ def test_mean_and_spread_over_seeds_with_variants_down(tmp_path):
 
 
 def test_what_peers_found_stands_beside_and_shared_runs_take_their_time_once(tmp_path):
-    results = seeds("one", [0.5], seconds=1800.0) + seeds("two", [0.5], "epochs=3", seconds=5400.0)
+    results = seeds("one", [0.5], seconds=1800.0)
+    results += seeds("two", [0.5], "epochs=3", seconds=9999.0, processor_seconds=5400.0)
     make_study(tmp_path, results, name="first", peers="They found .7.")
     make_study(tmp_path, seeds("same as one", [0.5], seconds=1800.0), name="second")
     text = markdown(tmp_path)

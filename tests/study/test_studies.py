@@ -68,6 +68,7 @@ def test_a_run_is_that_of_fit(study, course, mfccs, tmp_path):
     assert result["best_epoch"] == run.best_epoch
     assert sum(map(sum, result["test"]["best"]["confusion_matrix"])) == 45
     assert result["versions"]["commit"]
+    assert result["processor_seconds"] > 0
 
 
 def test_a_run_of_another_study_is_not_done_again(study, course, tmp_path):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 import av
 import numpy as np
@@ -76,20 +76,26 @@ def blocks(source: Source, block_s: int = 60, rate_hz: int = RATE_HZ) -> Iterato
         yield from _cut(_resampled(_chunks(file, name), name, rate_hz), block_s * rate_hz, name)
 
 
-def arriving(stream: BinaryIO, block_s: int = 1, raw_rate_hz: int | None = None) -> Iterator[Waveform]:
+class Readable(Protocol):
+    """A stream that is still being written."""
+
+    def read(self, n_bytes: int, /) -> bytes | None:
+        """What is there, at most n_bytes; waits only if nothing is; empty at the end."""
+
+
+def arriving(stream: Readable, block_s: int = 1, raw_rate_hz: int | None = None) -> Iterator[Waveform]:
     """As `blocks`, but from a stream that is still being written: a block comes as soon as its sound is there.
 
     Args:
-        stream: its read(n) must give what is there, at most n bytes, and wait only if nothing is (unbuffered, as
-            `open(0, "rb", buffering=0)`). It is never sought in, so a format that begins at its end (an mp4 that is not
-            made for streaming) cannot be read.
+        stream: unbuffered, as `open(0, "rb", buffering=0)` is. It is never sought in, so a file whose contents are
+            described at its end (many an mp4) cannot be read.
         raw_rate_hz: the stream is raw: mono, signed 16-bit little-endian samples at this rate. Otherwise it is told
             from its bytes what it is.
 
     Raises:
         AudioError: as `decode`.
     """
-    name = source_name(stream)
+    name = str(getattr(stream, "name", "<stream>"))
     if raw_rate_hz is None:
         chunks = _by_av(cast(BinaryIO, _ReadOnly(stream)), name)
     else:
@@ -101,11 +107,11 @@ def arriving(stream: BinaryIO, block_s: int = 1, raw_rate_hz: int | None = None)
 class _ReadOnly:
     """A stream of which FFmpeg cannot even try to seek."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Readable) -> None:
         self.read = stream.read
 
 
-def _raw(stream: BinaryIO, rate_hz: int) -> Iterator[tuple[int, Waveform]]:
+def _raw(stream: Readable, rate_hz: int) -> Iterator[tuple[int, Waveform]]:
     rest = b""
     while data := stream.read(CHUNK):
         data = rest + data

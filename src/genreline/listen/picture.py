@@ -86,7 +86,7 @@ def _columns(timeline: Timeline, column_s: int) -> tuple[NDArray[np.float64], ND
 def _name_lanes(timeline: Timeline, ax: Axes) -> None:
     """The classes' names on the left, their overall probabilities on the right, the dominant one's in bold."""
     middles = len(timeline.classes) - 1 - np.arange(len(timeline.classes)) + _LANE / 2
-    ax.set_yticks(middles, [_shown(name, 28) for name in timeline.classes], parse_math=False)
+    ax.set_yticks(middles, [shown(name, 28) for name in timeline.classes], parse_math=False)
     ax.tick_params(axis="y", length=0, labelsize=10.5, labelcolor=_INK)
     ax.set_ylim(-0.06, len(timeline.classes))
     for y, (name, share), label in zip(middles, timeline.overall.items(), ax.get_yticklabels(), strict=True):
@@ -113,9 +113,9 @@ def _mark_time(timeline: Timeline, ax: Axes, column_s: int) -> None:
 
 def _head(timeline: Timeline, ax: Axes) -> None:
     """The song's title, and what it sounds like as a whole."""
-    title = _shown(timeline.title or "Genre timeline", int(_width_in(ax) * 7.5))
+    title = shown(timeline.title or "Genre timeline", int(_width_in(ax) * 7.5))
     ax.set_title(title, loc="left", pad=28, fontsize=13, fontweight="bold", color=_INK, parse_math=False)
-    dominant, share = _shown(timeline.dominant, 28), timeline.overall[timeline.dominant]
+    dominant, share = shown(timeline.dominant, 28), timeline.overall[timeline.dominant]
     text = f"dominant genre: {dominant} ({share:.0%})    duration: {clock(timeline.duration_s)}"
     ax.annotate(text, (0, 1), (0, 11), "axes fraction", "offset points", color=_INK, fontsize=10, parse_math=False)
     number = ax.annotate("mean", (1, 1), (40, 11), "axes fraction", "offset points", color=_FAINT, fontsize=9.5)
@@ -132,7 +132,7 @@ def _step(duration_s: float, count: int) -> int:
     return next((step for step in _STEPS_S if step * count >= duration_s), _STEPS_S[-1])
 
 
-def _shown(text: str, length: int) -> str:
+def shown(text: str, length: int) -> str:
     """The text on one line of at most `length` characters; those that the font lacks are boxes, as matplotlib draws
     them, but without its warning."""
     glyphs = _glyphs("normal") & _glyphs("bold")

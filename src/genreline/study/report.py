@@ -114,7 +114,8 @@ _HOW_TO_READ = [
     "That no difference is claimed is no proof that there is none: few seeds find large differences only.",
     "Seeds change the initial weights and the order of the training data. They say nothing of how another choice of "
     "songs would change the figures.",
-    "Seconds are those that passed while a run trained; other runs may have shared the machine.",
+    "Seconds of training are of processor time, which other programs change little; on a GPU, and where a run recorded "
+    "no processor time, those that passed.",
 ]
 
 
@@ -218,7 +219,7 @@ def _provenance(runs: Sequence[Run]) -> list[Block]:
 
 def _hours_text(runs: Sequence[Run]) -> str:
     """How long all of it took; a run that several studies share counts once."""
-    seconds = {json_text([run.config, run.device, run.seconds]): run.seconds for run in runs if run.history}
+    seconds = {json_text([run.config, run.device, run.seconds]): seconds_of(run, "last") for run in runs if run.history}
     return f"{sum(seconds.values()) / 3600:.1f} hours, the sum over {_count(len(seconds), 'different run')}"
 
 

@@ -60,6 +60,7 @@ class Run(_Record):
     status: Literal["completed", "diverged", "interrupted", "failed"]
     reason: str = ""
     seconds: Number = math.nan
+    processor_seconds: Number = math.nan
     best_epoch: int = 0
     history: list[EpochRecord] = Field(default_factory=list)
     classes: list[str] = Field(default_factory=list)
@@ -106,7 +107,7 @@ def epochs_of(run: Run, which: Which) -> float:
 
 
 def seconds_of(run: Run, which: Which) -> float:
-    return run.seconds
+    return run.seconds if math.isnan(run.processor_seconds) else run.processor_seconds
 
 
 def gap_of(run: Run, which: Which) -> float:
