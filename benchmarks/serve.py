@@ -36,7 +36,7 @@ SERVE = """
 import sys
 from genreline.web.limits import Limits
 from genreline.web.serve import serve
-serve("127.0.0.1", int(sys.argv[1]), limits=Limits(queue=128, per_client=256))
+serve("127.0.0.1", int(sys.argv[1]), limits=Limits(queue=128, admitted=256, per_client=256))
 """
 WORKERS = 2
 CLIENTS = (1, 8, 64)

@@ -70,9 +70,9 @@ class Running:
         lines = httpx.get(f"{self.url}/metrics").text.splitlines()
         return next((float(line.split()[-1]) for line in lines if line.startswith(f"{name} ")), 0.0)
 
-    def connect(self):
+    def connect(self, source="127.0.0.1"):
         """A connection for what no client library would do."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE_S)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE_S, source_address=(source, 0))
 
     def hear(self, audio, name="song.wav", **settings):
         """Post a song."""
@@ -147,6 +147,7 @@ def strict(tmp_path_factory):
         root_path="/genres",
         workers=1,
         queue=1,
+        admitted=4,
         per_client=2,
         connections=20,
         max_bytes=3_000_000,

@@ -303,6 +303,20 @@ def test_more_jobs_than_there_is_room_for_are_turned_away(strict, long_song, son
     assert strict.hear(song).status_code == 200
 
 
+def test_uploads_that_dawdle_are_few(strict, song, eventually):
+    """Each may fill a temporary file, so their number bounds what they take on disk."""
+    dawdlers = [strict.connect(f"127.0.0.{2 + i // 2}") for i in range(4)]
+    try:
+        for connection in dawdlers:
+            connection.sendall(head("Content-Length: 100000") + form(b"")[:90])
+        response = eventually(lambda: (answer := strict.hear(song)).status_code == 503 and answer, "no room")
+        assert "more to do than it can" in detail(response, 503)
+    finally:
+        for connection in dawdlers:
+            connection.close()
+    eventually(lambda: strict.hear(song).status_code == 200)
+
+
 def test_more_connections_than_there_may_be_are_turned_away(strict, eventually):
     idle = [strict.connect() for _ in range(40)]
     try:

@@ -10,7 +10,9 @@ class Limits:
     Attributes:
         workers: processes that decode and predict; as many jobs run at once.
         queue: jobs that may wait for a worker; one more is answered with 503.
-        per_client: jobs of one address, waiting or running; one more is answered with 429.
+        admitted: jobs from the first byte of their body to the last of their answer, which bounds what uploads take on
+            disk; one more is answered with 503.
+        per_client: those of one address; one more is answered with 429.
         connections: open at once, whatever they do; one more is answered with 503.
         max_bytes: of a request's body, or of what a URL leads to.
         max_timeline_bytes: of a timeline that is to be rendered (an hour takes less than 2 MB).
@@ -28,6 +30,7 @@ class Limits:
 
     workers: int = 2
     queue: int = 32
+    admitted: int = 64
     per_client: int = 16
     connections: int = 256
     max_bytes: int = 100_000_000

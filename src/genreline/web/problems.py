@@ -30,6 +30,11 @@ class Problem(HTTPException):
         super().__init__(status, detail, headers)
 
 
+def overloaded() -> Problem:
+    """What one is told where there is no room for another job."""
+    return Problem(503, "the service has more to do than it can; try again later", retry_after_s=10)
+
+
 def problem(status: int, detail: str) -> dict[str, Any]:
     """The members of a problem document."""
     return ProblemDetails(

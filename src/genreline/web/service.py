@@ -12,7 +12,7 @@ from fastapi import Request
 from genreline.web.fetcher import fetched
 from genreline.web.limits import Limits
 from genreline.web.metrics import Metrics
-from genreline.web.problems import Problem
+from genreline.web.problems import Problem, overloaded
 from genreline.web.security import Clients
 from genreline.web.workers import Job, Pool
 
@@ -26,6 +26,7 @@ class Service:
         self.limits, self.allow_urls = limits, allow_urls
         self.pool = Pool(limits)
         self.metrics = Metrics(self.pool)
+        self._admitted = 0
         self._clients = Clients(limits.per_client)
         self._fetches = asyncio.Semaphore(limits.workers)
 
@@ -34,7 +35,13 @@ class Service:
         """Let a job in, before its body is read. Raises Problem: 429 or 503, there are too many."""
         with self._clients.one(request.client.host if request.client else ""):
             self.pool.check_room()
-            yield
+            if self._admitted >= self.limits.admitted:
+                raise overloaded()
+            self._admitted += 1
+            try:
+                yield
+            finally:
+                self._admitted -= 1
 
     @asynccontextmanager
     async def fetched(self, request: Request, url: str) -> AsyncIterator[Path]:

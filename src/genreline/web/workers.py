@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from genreline.errors import GenrelineError
 from genreline.web.limits import Limits
-from genreline.web.problems import Problem
+from genreline.web.problems import overloaded
 
 _LINE_BYTES = 2**22  # no honest answer has a line as long
 _CONTENT_BYTES = 2**27
@@ -187,7 +187,7 @@ class Pool:
     def check_room(self) -> None:
         """Raise Problem 503 if as many jobs wait as may."""
         if self.waiting >= self._limits.queue:
-            raise Problem(503, "the service has more to do than it can; try again later", retry_after_s=10)
+            raise overloaded()
 
     @contextlib.asynccontextmanager
     async def job(self, job: Job) -> AsyncIterator[Job]:
