@@ -1,7 +1,7 @@
 """Fetching a URL in a process of its own, for what comes back is as hostile as an upload.
 
 This module is both sides: `fetched` in the service, and `python -m genreline.web.fetcher` in the process, which reads
-one JSON object from standard input and writes one to standard output. The service ends the process and removes
+a line of JSON from standard input and writes one to standard output. The service ends the process and removes
 whatever it wrote.
 """
 
@@ -21,6 +21,8 @@ from typing import Any
 from genreline.web.limits import Limits
 from genreline.web.problems import Problem
 from genreline.web.sandbox import give_up
+
+_ANSWER_BYTES = 65_536
 
 
 @asynccontextmanager
@@ -55,11 +57,15 @@ async def _ask(order: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # it would tell a log what somebody listens to
+        limit=_ANSWER_BYTES,
         start_new_session=True,
     )
+    assert process.stdin
+    assert process.stdout
     try:
         async with asyncio.timeout(timeout_s):
-            text, _ = await process.communicate(json.dumps(order).encode())
+            process.stdin.write(json.dumps(order).encode() + b"\n")
+            text = await process.stdout.readline()
         answer: dict[str, Any] = json.loads(text)
     except TimeoutError as error:
         raise Problem(503, "the link takes too long to fetch; try again later, or send the file") from error
@@ -77,15 +83,16 @@ def main() -> None:
     from genreline.audio.fetch import fetch
     from genreline.errors import GenrelineError
 
-    order = json.load(sys.stdin)
+    order = json.loads(sys.stdin.readline())
     give_up(order["memory_bytes"], file_bytes=2 * order["max_bytes"])
     bounds = {key: order[key] for key in ("max_duration_s", "max_bytes", "timeout_s", "public_only")}
     try:
-        song = fetch(order["url"], Path(order["folder"]), **bounds)
+        with contextlib.redirect_stdout(sys.stderr):  # what a library prints is no answer
+            song = fetch(order["url"], Path(order["folder"]), **bounds)
         answer = {"path": str(song.path.relative_to(order["folder"]))}
     except GenrelineError as error:
         answer = {"error": " ".join(str(error).splitlines())}
-    json.dump(answer, sys.stdout)
+    print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

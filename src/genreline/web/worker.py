@@ -69,9 +69,6 @@ class Worker:
 
     def run(self) -> None:
         """Take jobs until there are no more."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if hasattr(signal, "SIGUSR1"):
-            signal.signal(signal.SIGUSR1, self._cancel)
         while line := self._jobs.readline():
             job = json.loads(line)
             self._cancelled = False
@@ -92,7 +89,8 @@ class Worker:
                 }
             self._say(end)
 
-    def _cancel(self, *_: object) -> None:
+    def cancel(self, *_: object) -> None:
+        """End the job at hand, as a signal's handler."""
         self._cancelled = True  # looked at between blocks, so that no answer is cut
 
     def _say(self, answer: dict[str, Any], payload: bytes = b"") -> None:
@@ -195,6 +193,9 @@ def main() -> None:
     os.dup2(nowhere, 1)
     torch.set_num_threads(1)
     worker = Worker(sys.stdin.buffer, answers)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, worker.cancel)
     worker.tell()
     os.dup2(nowhere, 2)
     worker.warm_up()

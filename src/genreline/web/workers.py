@@ -221,10 +221,10 @@ class Pool:
             allowed = f"{self._limits.job_timeout_s:g} s that are allowed"
             job.put(_error(503, f"{job.header['name']}: takes more than the {allowed}; send less of it"))
             self._spawn(self._replace(process))
-        except _BrokenError as error:
+        except Exception as error:  # it is gone, or says what no worker of ours says
             job.outcome = "crash"
-            what = str(error) or f"{job.header['name']}: broke the decoder; convert it to another format"
-            job.put(_error(422, what))
+            why = str(error) if isinstance(error, _BrokenError) else ""
+            job.put(_error(422, why or f"{job.header['name']}: broke the decoder; convert it to another format"))
             self._spawn(self._replace(process))
         finally:
             self.running -= 1

@@ -11,7 +11,8 @@ const FORMATS = { csv: "CSV", json: "JSON", txt: "Audacity labels", jams: "JAMS"
 const audio = byId("audio");
 const view = new Timeline(byId("timeline"), { onSeek: seek });
 const waveform = new Waveform(byId("waveform"), seek);
-waveform.alignTo(document.querySelector(".timeline-slider"));
+const slider = document.querySelector(".timeline-slider");
+waveform.alignTo(slider);
 
 let limits = null;
 let song = null; // { file or url, name, seconds, summary, decoded, abort } of what is shown
@@ -158,7 +159,7 @@ function addSecond({ peaks, ...second }) {
   view.add([second]);
   if (!song.decoded) waveform.addSecond(second.start_s, peaks);
   if (view.durationS) byId("progress").value = second.end_s / view.durationS;
-  else waveform.setDuration(Math.max(30, second.end_s));
+  else waveform.setDuration(Number(slider.ariaValueMax)); // the axis grows with what is heard
 }
 
 function finish(summary) {
