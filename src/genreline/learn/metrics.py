@@ -5,7 +5,6 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
 
 class Scores(NamedTuple):
@@ -36,6 +35,9 @@ class ClassScores(TypedDict):
 
 def score(truth: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int, loss: float = float("nan")) -> Scores:
     """The figures of predictions, as class numbers (N,), against the truth (N,)."""
+    # Here, because it takes longer to import than all else that hearing a song needs, and hearing one needs no figures.
+    from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
+
     return Scores(
         loss=float(loss),
         f1_macro=float(f1_score(truth, predicted, average="macro", zero_division=0)),
@@ -46,6 +48,8 @@ def score(truth: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int
 
 def per_class(matrix: NDArray[np.int64], classes: Sequence[str]) -> dict[str, ClassScores]:
     """Precision, recall, F1 and support of each class, of a confusion matrix with the truth in its rows."""
+    from sklearn.metrics import precision_recall_fscore_support
+
     numbers = np.arange(len(classes))
     truth, predicted = (
         np.repeat(numbers, matrix.sum(axis=1)),
