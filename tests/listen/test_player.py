@@ -56,10 +56,10 @@ def now_s(page):
 
 
 def cursor_share(page):
-    """Where the cursor's middle is, as a share of the timeline's width."""
+    """Where the cursor's middle is, as a share of a lane's width."""
     return page.evaluate(
         "() => { const box = (name) => document.querySelector(name).getBoundingClientRect();"
-        " const [line, all] = [box('.timeline-cursor'), box('.timeline-slider')];"
+        " const [line, all] = [box('.timeline-cursor'), box('.timeline-plot')];"
         " return (line.left + line.width / 2 - all.left) / all.width; }"
     )
 
@@ -93,7 +93,7 @@ def test_the_sound_plays_and_the_cursor_moves_with_it(player, until):
 
 def test_a_click_and_a_drag_seek(player, wait_for_second):
     page = player()
-    box = page.locator(".timeline-slider").bounding_box()
+    box = page.locator(".timeline-plot").first.bounding_box()
     page.mouse.click(box["x"] + box["width"] * 12.2 / DURATION_S, box["y"] + 20)
     wait_for_second(page, 12.2)
     assert cursor_share(page) == pytest.approx(12.2 / DURATION_S, abs=0.01)
@@ -110,7 +110,7 @@ def test_a_click_and_a_drag_seek(player, wait_for_second):
 def test_a_tap_on_a_phone_seeks_and_nothing_overflows(player, wait_for_second):
     page = player(song(classes=("a_very_long_name_of_a_genre_without_any_space_in_it", *CLASSES)), **PHONE)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    box = page.locator(".timeline-slider").bounding_box()
+    box = page.locator(".timeline-plot").first.bounding_box()
     assert box["width"] > 300
     page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + 30)
     wait_for_second(page, DURATION_S / 2)
@@ -135,7 +135,7 @@ def test_keys_seek(player, wait_for_second):
 def test_pointing_at_a_second_shows_its_probabilities(player):
     page = player()
     assert shown(page) == ("0:00", [61, 13, 13, 13])
-    box = page.locator(".timeline-slider").bounding_box()
+    box = page.locator(".timeline-plot").first.bounding_box()
     page.mouse.move(box["x"] + box["width"] * 16.5 / DURATION_S, box["y"] + 20)
     assert shown(page) == ("0:16", [13, 13, 13, 61])
     assert page.locator(".timeline-at.timeline-won").count() == 1
