@@ -10,10 +10,11 @@ import csv
 import hashlib
 import io
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from genreline.files import digest_file, replacing, write_text
 
 SETS = ("train", "val", "test")
 
-_NO_TEXT = {"Cc", "Cs"}  # control characters and lone surrogates, which no terminal or file should be given
+NO_TEXT = {"Cc", "Cs"}  # control characters and lone surrogates, which no terminal or file should be given
 
 Labels = NDArray[np.str_]
 
@@ -105,7 +106,7 @@ def load_split(root: str | Path, name: str, features: str) -> Split:
     if labels.dtype.kind != "U" or labels.ndim != 1:
         raise DataError(f"{folder / 'labels.npy'}: is {labels.dtype} {labels.shape}; labels are strings (N,)")
     for label in map(str, np.unique(labels)):
-        if not label.strip() or any(unicodedata.category(letter) in _NO_TEXT for letter in label):
+        if not label.strip() or any(unicodedata.category(letter) in NO_TEXT for letter in label):
             raise DataError(f"{folder / 'labels.npy'}: {label!r} is no class name; a name has letters on one line")
     if len(X) != len(labels):
         raise DataError(f"{folder}: X.npy has {len(X)} rows and labels.npy {len(labels)}; they must be the same")
@@ -145,6 +146,87 @@ def write_split(root: str | Path, name: str, features: str, split: Split) -> Non
         writer.writerow(split.tracks)
         writer.writerows(zip(*split.tracks.values(), strict=True))
         write_text(Path(root) / name / "tracks.csv", text.getvalue())
+
+
+class TrackRows(NamedTuple):
+    """The consecutive rows of one track in a set; `artist` may be ""."""
+
+    track: str
+    label: str
+    artist: str
+    n_rows: int
+
+
+def write_split_blocks(
+    root: str | Path,
+    name: str,
+    dtypes: Mapping[str, np.dtype[Any]],
+    tracks: Sequence[TrackRows],
+    blocks: Iterable[NDArray[Any]],
+) -> dict[str, str]:
+    """Write one set block by block, in memory that does not grow with it: the bytes that `write_split` would write.
+
+    tracks.csv has the columns track and start_s, and artist if any is known. The files are not written atomically:
+    give it a folder to move them from.
+
+    Args:
+        dtypes: of each representation to write.
+        blocks: the rows of all tracks in their order, as structured arrays with a field for each representation.
+
+    Returns:
+        The SHA-256 of each file, by its path below `root`.
+
+    Raises:
+        DataError: the blocks have more or fewer rows than the tracks.
+    """
+    folder = Path(root) / name
+    n_rows = sum(each.n_rows for each in tracks)
+    label_type = np.dtype(f"<U{max(len(each.label) for each in tracks)}")
+    with ExitStack() as files:
+
+        def opened(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...] = ()) -> _Digesting:
+            file = _Digesting(files.enter_context(path.open("wb")))
+            header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (n_rows, *shape)}
+            np.lib.format.write_array_header_1_0(file, header)
+            return file
+
+        for kind in dtypes:
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+        arrays = {kind: opened(folder / kind / "X.npy", dtypes[kind], FEATURE_SHAPES[kind]) for kind in dtypes}
+        labels = {kind: opened(folder / kind / "labels.npy", label_type) for kind in dtypes}
+        csv_file = files.enter_context((folder / "tracks.csv").open("w", encoding="utf-8", newline=""))
+        n_written = 0
+        for rows in blocks:
+            n_written += len(rows)
+            for kind, file in arrays.items():
+                file.write(np.ascontiguousarray(rows[kind], dtypes[kind]).tobytes())
+        if n_written != n_rows:
+            raise DataError(f"{folder}: {n_written} rows came for {n_rows}; run the same command again")
+        writer = csv.writer(csv_file, lineterminator="\n")
+        with_artist = any(each.artist for each in tracks)
+        writer.writerow(["track", "start_s", *(["artist"] if with_artist else [])])
+        for each in tracks:
+            for file in labels.values():
+                file.write(np.full(each.n_rows, each.label, label_type).tobytes())
+            artist = [each.artist] if with_artist else []
+            writer.writerows([each.track, str(second), *artist] for second in range(each.n_rows))
+    digests = {f"{name}/{kind}/X.npy": file.hexdigest() for kind, file in arrays.items()}
+    digests |= {f"{name}/{kind}/labels.npy": file.hexdigest() for kind, file in labels.items()}
+    return {**digests, f"{name}/tracks.csv": digest_file(folder / "tracks.csv")}
+
+
+class _Digesting:
+    """A file that is written once from its beginning, and the SHA-256 of what is."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._total = file, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self._total.update(data)
+        return self._file.write(data)
+
+    def hexdigest(self) -> str:
+        return self._total.hexdigest()
 
 
 def digest(root: str | Path, features: str) -> str:
