@@ -3,8 +3,9 @@
 import multiprocessing
 import os
 import signal
+import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -26,7 +27,7 @@ def map_unordered(
     jobs: int,
     backend: str = "processes",
     ray_address: str | None = None,
-) -> Iterator[tuple[Item, Result]]:
+) -> Generator[tuple[Item, Result], None, None]:
     """Yield (item, function(item)) as each is done; `function` must be importable by name, or a partial of such.
 
     Items are taken from `items` as workers come free, so there may be any number of them. An error of the function, or
@@ -132,13 +133,22 @@ def _ray() -> Any:
 
 def _connect(ray: Any, jobs: int, address: str | None) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    address = address or os.environ.get("RAY_ADDRESS")
     try:
+        if address:
+            _check_address(address)
         ray.init(address=address or "auto", **quiet)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        if address or os.environ.get("RAY_ADDRESS"):
-            where = address or os.environ["RAY_ADDRESS"]
-            raise ConfigError(f"ray: no cluster answers at {where}; `ray status` on its head shows one") from error
+    except (OSError, RuntimeError, ValueError) as error:
+        if address:
+            raise ConfigError(f"ray: no cluster answers at {address}; `ray status` on its head shows one") from error
         ray.init(address="local", num_cpus=jobs, include_dashboard=False, **quiet)
+
+
+def _check_address(address: str) -> None:
+    """OSError or ValueError at once where nobody listens; Ray would try for minutes."""
+    if "://" not in address and address not in ("auto", "local"):
+        host, _, port = address.rpartition(":")
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _result(ray: Any, reference: Any) -> Any:

@@ -10,7 +10,7 @@ import csv
 import hashlib
 import io
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,9 @@ SETS = ("train", "val", "test")
 
 NO_TEXT = {"Cc", "Cs"}  # control characters and lone surrogates, which no terminal or file should be given
 
+MAPPED_FROM_BYTES = 2**30
+"""An array that is larger on disk stays there and is read as it is used."""
+
 Labels = NDArray[np.str_]
 
 
@@ -35,7 +38,8 @@ class Split:
     """One set of a dataset, checked: the rows of everything here belong together.
 
     Attributes:
-        X: (N, 26) MFCC vectors or (N, 21, 128) melgrams; float16, float32 or float64; finite; N > 0.
+        X: (N, 26) MFCC vectors or (N, 21, 128) melgrams; float16, float32 or float64; finite; N > 0. A np.memmap where
+            its file is larger than MAPPED_FROM_BYTES: its rows are read from there when they are indexed.
         labels: (N,) class names.
         tracks: columns of tracks.csv (`track` and whatever else it has), each (N,) strings; None without the file.
     """
@@ -112,12 +116,19 @@ def load_split(root: str | Path, name: str, features: str) -> Split:
         raise DataError(f"{folder}: X.npy has {len(X)} rows and labels.npy {len(labels)}; they must be the same")
     if len(X) == 0:
         raise DataError(f"{folder}: the set is empty; prepare the dataset again")
-    with np.errstate(over="ignore"):  # networks compute in float32, where 1e300 is infinite
-        finite = np.isfinite(X.astype(np.float32)).reshape(len(X), -1).all(axis=1)
-    if not finite.all():
-        row = int(np.argmin(finite))
-        raise DataError(f"{folder / 'X.npy'}: has NaN or infinity, first in row {row}; compute the features again")
+    for start, block in row_blocks(X):
+        with np.errstate(over="ignore"):  # networks compute in float32, where 1e300 is infinite
+            finite = np.isfinite(block.astype(np.float32)).reshape(len(block), -1).all(axis=1)
+        if not finite.all():
+            row = start + int(np.argmin(finite))
+            raise DataError(f"{folder / 'X.npy'}: has NaN or infinity, first in row {row}; compute the features again")
     return Split(X, labels, _load_tracks(root / name / "tracks.csv", len(X)))
+
+
+def row_blocks(X: NDArray[Any], n_rows: int = 8192) -> Iterator[tuple[int, NDArray[Any]]]:
+    """(number of the first row, rows) in blocks, for arrays that are larger than memory."""
+    for start in range(0, len(X), n_rows):
+        yield start, X[start : start + n_rows]
 
 
 def indices(labels: Labels, classes: Sequence[str], where: str, whose: str = "train") -> NDArray[np.int64]:
@@ -244,7 +255,10 @@ def _load_array(path: Path) -> NDArray[Any]:
             if file.read(6) != b"\x93NUMPY":
                 raise DataError(f"{path}: is not an array that can be read (no .npy file); write it again")
         # Mapped first: an array that claims to be larger than its file is then refused, not allocated.
-        array = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        if mapped.nbytes > MAPPED_FROM_BYTES and mapped.dtype.isnative and mapped.flags.c_contiguous:
+            return np.asarray(mapped) if mapped.dtype.kind == "U" else mapped
+        array = np.array(mapped)
         return array.astype(array.dtype.newbyteorder("="), copy=False)
     except FileNotFoundError as error:
         raise DataError(f"{path}: the file is missing") from error

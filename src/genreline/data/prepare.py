@@ -10,9 +10,10 @@ import json
 import platform
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -129,36 +130,45 @@ def prepare(
         with filelock.FileLock(out / _LOCK, timeout=0):
             inputs = _inputs_digest(found, settings)
             if (manifest := _finished(out, inputs)) is None:
-                work = partial(write_part, found.root, out / WORK / "parts", kinds)
-                mapped = (
+                work = partial(write_part, found.root, out / WORK / "parts", kinds, _made(kinds))
+                mapped: Generator[tuple[Recording, Part], None, None] = (
                     ((recording, work(recording)) for recording in found.recordings)
                     if jobs == 1 and backend == "processes"
                     else map_unordered(work, found.recordings, jobs, backend, ray_address)
                 )
-                parts = _all_parts(found, mapped, strict, on_step)
+                with closing(mapped):
+                    parts = _all_parts(found, mapped, strict, on_step)
                 manifest = {"settings": settings, "inputs": inputs}
                 manifest |= _assemble(found, parts, given, seed, kinds, strict, out, on_step)
                 write_text(out / MANIFEST, json_text(manifest))
             shutil.rmtree(out / WORK, ignore_errors=True)
     except filelock.Timeout as error:
         raise GenrelineError(f"{out}: another preparation is at work there; wait for it or choose another") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise GenrelineError(
+            f"{out}: cannot be written ({reason}); make room and run the same command again"
+        ) from error
     finally:
         torch.set_num_threads(n_threads)
     return manifest
 
 
-def write_part(root: Path, parts: Path, kinds: Sequence[str], recording: Recording) -> Part:
+def write_part(root: Path, parts: Path, kinds: Sequence[str], made: str, recording: Recording) -> Part:
     """Compute one recording's features into its part file, unless it is there: rows of all kinds, minute by minute.
 
-    A recording that cannot be decoded is a Part that says so. GenrelineError if the part cannot be written.
+    A recording that cannot be decoded is a Part that says so. GenrelineError if the part cannot be written, or if this
+    process has other versions of the libraries than the one that `made` the plan.
     """
+    if made != _made(kinds):
+        raise GenrelineError(f"{platform.node()}: has other versions than where the work was started; install the same")
     torch.set_num_threads(1)  # the work is shared out by recording
     path, content, error = root / recording.name, "", ""
     try:
         if printable(recording.name) != recording.name:
             return Part("", 0, error="its name is no text (UTF-8); rename it")
         content = digest_file(path)
-        part = _part_path(parts, content, kinds)
+        part = _part_path(parts, content, made)
         row = _row_dtype(kinds)
         if part.exists() and part.stat().st_size:
             return Part(content, part.stat().st_size // row.itemsize, was_there=True)
@@ -183,7 +193,7 @@ def write_part(root: Path, parts: Path, kinds: Sequence[str], recording: Recordi
 
 
 def _all_parts(
-    found: Source, mapped: Iterator[tuple[Recording, Part]] | Any, strict: bool, on_step: Callable[[Step], object]
+    found: Source, mapped: Iterable[tuple[Recording, Part]], strict: bool, on_step: Callable[[Step], object]
 ) -> list[Part]:
     """The part of each recording, in the source's order."""
     parts: dict[str, Part] = {}
@@ -228,12 +238,12 @@ def _assemble(
     check_given(recordings, [sets[i] for i in good], str(found.root))
     staged = out / WORK / "dataset"
     shutil.rmtree(staged, ignore_errors=True)
-    figures, n_done = {}, 0
+    figures, n_done, made = {}, 0, _made(kinds)
     n_used = sum(map(bool, sets.values()))
 
     def rows_of(i: int) -> Iterator[NDArray[Any]]:
         nonlocal n_done
-        yield from _read_part(_part_path(out / WORK / "parts", parts[i].content, kinds), parts[i].n_rows, kinds)
+        yield from _read_part(_part_path(out / WORK / "parts", parts[i].content, made), parts[i].n_rows, kinds)
         n_done += 1
         on_step(Step("writing", n_done, n_used, 0))
 
@@ -316,10 +326,13 @@ def _row_dtype(kinds: Sequence[str]) -> np.dtype[Any]:
     return np.dtype([(kind, DTYPES[kind], FEATURE_SHAPES[kind]) for kind in kinds])
 
 
-def _part_path(parts: Path, content: str, kinds: Sequence[str]) -> Path:
-    """Named by all that decides its bytes, so that another call's leftovers are never taken for it."""
-    made = hashlib.sha256(json.dumps([list(kinds), _versions()]).encode()).hexdigest()
-    return parts / content[:2] / f"{content}-{made[:12]}.rows"
+def _made(kinds: Sequence[str]) -> str:
+    """Names how features are made: the same name, the same bytes. It keeps another call's leftovers from being used."""
+    return hashlib.sha256(json.dumps([list(kinds), _versions()]).encode()).hexdigest()[:12]
+
+
+def _part_path(parts: Path, content: str, made: str) -> Path:
+    return parts / content[:2] / f"{content}-{made}.rows"
 
 
 def _read_part(path: Path, n_rows: int, kinds: Sequence[str]) -> Iterator[NDArray[Any]]:
@@ -363,6 +376,7 @@ def _finished(out: Path, inputs: str) -> dict[str, Any] | None:
     return None
 
 
+@cache
 def _versions() -> dict[str, str]:
     """What decides the features' last bits, beside the recordings."""
     libraries = ("genreline", "numpy", "scipy", "torch", "soundfile", "av", "soxr")
