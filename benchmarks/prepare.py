@@ -1,0 +1,252 @@
+"""How fast audio becomes a dataset: `python benchmarks/prepare.py`; leaves results/prepare.json and prepare.md.
+
+Music that genreline composes is resampled to 44.1 kHz stereo and encoded in each format. Measured are hours of audio a
+minute of `prepare` with 1 and 2 processes, the share of each stage, how cost and memory grow over 1, 10 and 100 times
+the input, and the same work done as people do it now: librosa.load, then librosa's melspectrogram for each second.
+Everything is timed in one run, in turns: a busy machine slows all alike, so ratios tell more than rates.
+"""
+
+import os
+
+os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # before NumPy loads
+
+import argparse
+import json
+import platform
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import av
+import librosa
+import numpy as np
+import soundfile
+import soxr
+import torch
+
+from genreline import features, prepare, segments
+from genreline.audio.decode import RATE_HZ, _chunks, _resampled
+from genreline.data.music import GENRES, compose
+from genreline.files import json_text, write_text
+from genreline.learn.checkpoint import versions
+
+RESULTS = Path(__file__).parents[1] / "results"
+FORMATS = ("wav", "flac", "mp3", "ogg", "opus", "m4a")
+RATE, CHANNELS = 44_100, 2
+KINDS = ["melgrams"]  # librosa has no MFCCs of our kind
+SONG_S, N_SONGS, ROUNDS = 120, 10, 3
+
+
+def songs() -> list[np.ndarray]:
+    """A dozen seconds of each of some pieces, repeated to the length of a song: (samples, 2) at 44.1 kHz."""
+    pieces = []
+    for i in range(N_SONGS):
+        mono = soxr.resample(compose(GENRES[i % 2], i, 12.0), RATE_HZ, RATE)
+        noise = np.random.default_rng(i).normal(0, 1e-3, (len(mono), CHANNELS))  # so that the channels differ
+        pieces.append(np.tile(mono[:, None] + noise, (SONG_S // 12, 1)).astype(np.float32))
+    return pieces
+
+
+def encode(sound: np.ndarray, path: Path) -> None:
+    if path.suffix != ".m4a":
+        kind = {"format": "OGG", "subtype": "OPUS"} if path.suffix == ".opus" else {}
+        rate = 48_000 if path.suffix == ".opus" else RATE
+        with soundfile.SoundFile(path, "w", rate, CHANNELS, **kind) as file:
+            for start in range(0, len(sound), rate):  # the ogg encoder cannot take much at a time
+                file.write(sound[start : start + rate])
+        return
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=RATE, layout="stereo")
+        for start in range(0, len(sound), 1024):
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound[start : start + 1024].T), "fltp", "stereo")
+            frame.sample_rate, frame.pts = RATE, start
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def write_music(folder: Path, kind: str, sounds: list[np.ndarray], copies: int = 1) -> Path:
+    """folder/CLASS/*.kind, with a few bytes that differ where there are copies; none is a duplicate."""
+    encoded = folder / f"one.{kind}"
+    for i, sound in enumerate(sounds):
+        (folder / "music" / GENRES[i % 2]).mkdir(parents=True, exist_ok=True)
+        encode(sound, encoded)
+        for copy in range(copies):
+            path = folder / "music" / GENRES[i % 2] / f"{i}-{copy}.{kind}"
+            shutil.copy(encoded, path)
+            if copies > 1:
+                with path.open("r+b") as file:  # the last sample of a wav
+                    file.seek(-2, 2)
+                    file.write(copy.to_bytes(2, "little"))
+    encoded.unlink()
+    return folder / "music"
+
+
+def timed(function) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def prepare_rate(music: Path, jobs: int) -> float:
+    """Hours of audio a minute once every worker is at work: from when as many songs are done as there are workers."""
+    with tempfile.TemporaryDirectory() as out:
+        ticks: list[float] = []
+        prepare(music, Path(out) / "data", KINDS, jobs=jobs, on_step=lambda step: ticks.append(time.perf_counter()))
+    return (N_SONGS - jobs) * SONG_S / 60 / (ticks[N_SONGS - 1] - ticks[jobs - 1])
+
+
+def by_stage(path: Path) -> dict[str, float]:
+    """Seconds of decoding, resampling (less the decoding that feeds it), both features, and one file's writing."""
+    with path.open("rb") as file:
+        start = time.perf_counter()
+        chunks = list(_chunks(file, path.name))
+        decoded = time.perf_counter()
+    waveform = np.concatenate(list(_resampled(iter(chunks), path.name)))
+    resampled = time.perf_counter()
+    cut = segments(waveform)
+    features(cut, "melgrams")
+    melgrams = time.perf_counter()
+    features(cut, "mfccs")
+    mfccs = time.perf_counter()
+    return {
+        "decoding": decoded - start,
+        "resampling": resampled - decoded,
+        "melgrams": melgrams - resampled,
+        "mfccs": mfccs - melgrams,
+    }
+
+
+def usual_way(path: Path) -> None:
+    """librosa, one segment at a time."""
+    waveform, _ = librosa.load(path, sr=RATE_HZ)
+    for start in range(0, len(waveform), RATE_HZ):
+        second = np.pad(waveform[start : start + RATE_HZ], (0, max(0, start + RATE_HZ - len(waveform))))
+        mel = librosa.feature.melspectrogram(y=second, sr=RATE_HZ, n_fft=400, hop_length=400)
+        librosa.power_to_db(mel, ref=np.max)
+
+
+def growth(folder: Path, sound: np.ndarray) -> list[dict[str, float]]:
+    """Time and peak memory of a preparation of 1, 10 and 100 times as many recordings, each in a fresh process."""
+    rows = []
+    for times in (1, 10, 100):
+        music = write_music(folder / str(times), "wav", [sound] * 6, copies=times)
+        call = [sys.executable, __file__, "--only", str(music), str(folder / "out")]
+        rows.append(json.loads(subprocess.run(call, capture_output=True, text=True, check=True).stdout))
+        shutil.rmtree(folder / "out")
+        shutil.rmtree(folder / str(times))
+    return rows
+
+
+def only(music: Path, out: Path) -> None:
+    """One preparation, and what it took, as JSON; in a process of its own."""
+    import scipy.sparse.csgraph  # noqa: F401  imported late otherwise
+
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB on Linux
+    torch.set_num_threads(1)
+    features(segments(np.ones(80_000, np.float32)), "melgrams")  # tables that are made once
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    seconds = timed(lambda: prepare(music, out, KINDS))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    arrays = sum(path.stat().st_size for path in out.rglob("X.npy")) / 1e6
+    n_files = sum(path.is_file() for path in music.rglob("*"))
+    print(
+        json.dumps(
+            {"recordings": n_files, "seconds": seconds, "before_mb": before, "peak_mb": peak, "arrays_mb": arrays}
+        )
+    )
+
+
+def measure(folder: Path) -> dict[str, object]:
+    torch.set_num_threads(1)
+    sounds = songs()
+    hours = N_SONGS * SONG_S / 3600
+    formats = {}
+    for kind in FORMATS:
+        music = write_music(folder / kind, kind, sounds)
+        files = sorted(path for path in music.rglob("*") if path.is_file())
+        by_stage(files[0])
+        usual_way(files[0])
+        one, two, usual, stages = [], [], [], []
+        for _ in range(ROUNDS):  # in turns
+            one.append(prepare_rate(music, 1))
+            two.append(prepare_rate(music, 2))
+            stages.append([by_stage(path) for path in files[:2]])
+            usual.append(SONG_S / 60 / timed(lambda path=files[0]: usual_way(path)))
+        flat = [each for round_ in stages for each in round_]
+        total = sum(statistics.median(each[name] for each in flat) for name in flat[0])
+        formats[kind] = {
+            "bytes_per_hour": sum(path.stat().st_size for path in files) / hours,
+            "hours_a_minute_1": statistics.median(one),
+            "hours_a_minute_2": statistics.median(two),
+            "hours_a_minute_usual": statistics.median(usual),
+            "share": {name: statistics.median(each[name] for each in flat) / total for name in flat[0]},
+        }
+        print(kind, formats[kind], file=sys.stderr, flush=True)
+        shutil.rmtree(folder / kind)
+    libraries = {name: version(name) for name in ("librosa", "soundfile", "soxr", "av", "scipy")}
+    return {
+        "music": f"{N_SONGS} songs of {SONG_S} s, {RATE} Hz (opus: 48000), {CHANNELS} channels; {ROUNDS} rounds",
+        "machine": f"{os.cpu_count()} CPUs, {platform.machine()}, load {os.getloadavg()[0]:.1f} at the end",
+        "versions": {**versions(), **libraries},
+        "formats": formats,
+        "growth": growth(folder, sounds[0][: 20 * RATE]),
+    }
+
+
+def page(found: dict) -> str:
+    lines = [
+        "Made by `benchmarks/prepare.py` from `prepare.json`; never edited by hand.",
+        "",
+        f"{found['music']}, medians. {found['machine']}: shared, so read the ratios.",
+        "Hours of audio a minute, once all workers are at work, melgrams only; *usual* is librosa.load and librosa's",
+        "melspectrogram second by second, one thread.",
+        "",
+        "| format | MB an hour | 1 process | 2 processes | 2 : 1 | usual | 1 process : usual "
+        "| decoding | resampling | melgrams | MFCCs |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for kind, row in found["formats"].items():
+        one, two, usual = (row[f"hours_a_minute_{name}"] for name in ("1", "2", "usual"))
+        shares = " | ".join(f"{share:.0%}" for share in row["share"].values())
+        lines.append(
+            f"| {kind} | {row['bytes_per_hour'] / 1e6:.0f} | {one:.2f} | {two:.2f} | {two / one:.2f} | {usual:.2f} "
+            f"| {one / usual:.1f} | {shares} |"
+        )
+    lines += [
+        "",
+        "The shares are of one thread's time in each stage, with both features. Growth, wav of 20 s, 1 process:",
+        "",
+        "| recordings | seconds | a recording | arrays, MB | peak memory above imports, MB |",
+        "|---|---|---|---|---|",
+    ]
+    for row in found["growth"]:
+        lines.append(
+            f"| {row['recordings']} | {row['seconds']:.1f} | {row['seconds'] / row['recordings'] * 1000:.0f} ms "
+            f"| {row['arrays_mb']:.0f} | {row['peak_mb'] - row['before_mb']:.1f} |"
+        )
+    names = ", ".join(f"{name} {value}" for name, value in found["versions"].items() if name != "machine")
+    return "\n".join([*lines, "", f"Versions: {names}.", ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", nargs=2, type=Path)
+    arguments = parser.parse_args()
+    if arguments.only:
+        only(*arguments.only)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(Path(folder))
+    write_text(RESULTS / "prepare.json", json_text(found))
+    write_text(RESULTS / "prepare.md", page(found))
+    print(page(found))
+
+
+if __name__ == "__main__":
+    main()
