@@ -80,8 +80,13 @@ def _visible_folders(root: Path) -> list[Path]:
 
 
 def _files(folder: Path, root: Path) -> Iterator[str]:
-    """The names of all files below a folder but hidden ones, which are the file manager's."""
-    for parent, folders, files in os.walk(folder):
+    """The names of all files below a folder but hidden ones, which are the file manager's; links to folders are not
+    followed, since they may lead round in a circle."""
+
+    def unreadable(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror}); make it readable, or move it away")
+
+    for parent, folders, files in os.walk(folder, onerror=unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
         start = Path(parent).relative_to(root).as_posix()
         yield from (f"{start}/{name}" for name in files if not name.startswith("."))
