@@ -211,8 +211,8 @@ def page(found: dict) -> str:
         "Hours of audio a minute, melgrams only: of processor time, all of one process's work; by the clock, once all",
         "workers are at work. *Usual* is librosa.load and librosa's melspectrogram by the second, one thread.",
         "",
-        "| format | MB an hour | 1 process, processor | usual, processor | ratio | 1 process, clock | 2 processes, clock "
-        "| ratio | decoding | resampling | melgrams | MFCCs |",
+        "| format | MB an hour | 1 process, processor | usual, processor | ratio | 1 process, clock "
+        "| 2 processes, clock | ratio | decoding | resampling | melgrams | MFCCs |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for kind, row in found["formats"].items():
