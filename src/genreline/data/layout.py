@@ -125,7 +125,7 @@ def load_split(root: str | Path, name: str, features: str) -> Split:
     return Split(X, labels, _load_tracks(root / name / "tracks.csv", len(X)))
 
 
-def row_blocks(X: NDArray[Any], n_rows: int = 8192) -> Iterator[tuple[int, NDArray[Any]]]:
+def row_blocks(X: NDArray[Any], n_rows: int = 1024) -> Iterator[tuple[int, NDArray[Any]]]:
     """(number of the first row, rows) in blocks, for arrays that are larger than memory."""
     for start in range(0, len(X), n_rows):
         yield start, X[start : start + n_rows]
