@@ -24,6 +24,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+import audioread.exceptions
 import av
 import librosa
 import numpy as np
@@ -71,19 +72,19 @@ def encode(sound: np.ndarray, path: Path) -> None:
         container.mux(stream.encode(None))
 
 
-def write_music(folder: Path, kind: str, sounds: list[np.ndarray], copies: int = 1) -> Path:
-    """folder/CLASS/*.kind, with a few bytes that differ where there are copies; none is a duplicate."""
+def write_music(folder: Path, kind: str, sounds: list[np.ndarray], copies: int = 0) -> Path:
+    """folder/CLASS/*.kind; of each sound so many copies as wav, which differ in their last sample: no duplicates."""
     encoded = folder / f"one.{kind}"
     for i, sound in enumerate(sounds):
         (folder / "music" / GENRES[i % 2]).mkdir(parents=True, exist_ok=True)
         encode(sound, encoded)
-        for copy in range(copies):
+        for copy in range(max(1, copies)):
             path = folder / "music" / GENRES[i % 2] / f"{i}-{copy}.{kind}"
             shutil.copy(encoded, path)
-            if copies > 1:
-                with path.open("r+b") as file:  # the last sample of a wav
+            if copies:
+                with path.open("r+b") as file:
                     file.seek(-2, 2)
-                    file.write(copy.to_bytes(2, "little"))
+                    file.write((i * copies + copy).to_bytes(2, "little"))
     encoded.unlink()
     return folder / "music"
 
@@ -129,6 +130,15 @@ def usual_way(path: Path) -> None:
         librosa.power_to_db(mel, ref=np.max)
 
 
+def usual_way_knows(path: Path) -> bool:
+    """Whether librosa reads the format here: of m4a it cannot without programs of its own."""
+    try:
+        usual_way(path)
+    except audioread.exceptions.NoBackendError:
+        return False
+    return True
+
+
 def growth(folder: Path, sound: np.ndarray) -> list[dict[str, float]]:
     """Time and peak memory of a preparation of 1, 10 and 100 times as many recordings, each in a fresh process."""
     rows = []
@@ -162,65 +172,75 @@ def only(music: Path, out: Path) -> None:
     )
 
 
-def measure(folder: Path) -> dict[str, object]:
+def measure(folder: Path) -> None:
+    """Each format and the growth; what is in results/prepare.json is not measured again."""
     torch.set_num_threads(1)
-    made_by = versions()  # before anybody changes the source
+    libraries = {name: version(name) for name in ("librosa", "soundfile", "soxr", "av", "scipy")}
+    made_by = {**versions(), **libraries}
+    found = {
+        "music": f"{N_SONGS} songs of {SONG_S} s, {RATE} Hz (opus: 48000), {CHANNELS} channels; {ROUNDS} rounds",
+        "machine": f"{os.cpu_count()} CPUs, {platform.machine()}",
+        "formats": {},
+    }
+    if (RESULTS / "prepare.json").exists():
+        found = json.loads((RESULTS / "prepare.json").read_text())
     sounds = songs()
     hours = N_SONGS * SONG_S / 3600
-    formats = {}
-    for kind in FORMATS:
+    for kind in [each for each in FORMATS if each not in found["formats"]]:
         music = write_music(folder / kind, kind, sounds)
         files = sorted(path for path in music.rglob("*") if path.is_file())
         by_stage(files[0])
-        usual_way(files[0])
+        known = usual_way_knows(files[0])
         one, two, usual, stages = [], [], [], []
         for _ in range(ROUNDS):  # in turns
             one.append(prepare_rates(music, 1))
             two.append(prepare_rates(music, 2))
             stages.append([by_stage(path) for path in files[:2]])
             start = time.process_time()
-            usual_way(files[0])
-            usual.append(SONG_S / 60 / (time.process_time() - start))
+            if known:
+                usual_way(files[0])
+                usual.append(SONG_S / 60 / (time.process_time() - start))
         flat = [each for round_ in stages for each in round_]
         total = sum(statistics.median(each[name] for each in flat) for name in flat[0])
-        formats[kind] = {
+        found["formats"][kind] = {
+            "load": os.getloadavg()[0],
+            "versions": made_by,
             "bytes_per_hour": sum(path.stat().st_size for path in files) / hours,
             "by_clock_1": statistics.median(by_clock for by_clock, _ in one),
             "by_clock_2": statistics.median(by_clock for by_clock, _ in two),
             "by_processor": statistics.median(by_processor for _, by_processor in one),
-            "usual_by_processor": statistics.median(usual),
+            "usual_by_processor": statistics.median(usual) if known else None,
             "share": {name: statistics.median(each[name] for each in flat) / total for name in flat[0]},
         }
-        print(kind, formats[kind], file=sys.stderr, flush=True)
+        write_text(RESULTS / "prepare.json", json_text(found))
+        print(kind, found["formats"][kind], file=sys.stderr, flush=True)
         shutil.rmtree(folder / kind)
-    libraries = {name: version(name) for name in ("librosa", "soundfile", "soxr", "av", "scipy")}
-    return {
-        "music": f"{N_SONGS} songs of {SONG_S} s, {RATE} Hz (opus: 48000), {CHANNELS} channels; {ROUNDS} rounds",
-        "machine": f"{os.cpu_count()} CPUs, {platform.machine()}, load {os.getloadavg()[0]:.1f} at the end",
-        "versions": {**made_by, **libraries},
-        "formats": formats,
-        "growth": growth(folder, sounds[0][: 20 * RATE]),
-    }
+    if "growth" not in found:
+        found["growth"] = {"versions": made_by, "rows": growth(folder, sounds[0][: 20 * RATE])}
+        write_text(RESULTS / "prepare.json", json_text(found))
+    write_text(RESULTS / "prepare.md", page(found))
 
 
 def page(found: dict) -> str:
     lines = [
         "Made by `benchmarks/prepare.py` from `prepare.json`; never edited by hand.",
         "",
-        f"{found['music']}, medians. {found['machine']}: shared and busy.",
+        f"{found['music']}, medians. {found['machine']}, shared; *load* is how many processes wanted them (with ours).",
         "Hours of audio a minute, melgrams only: of processor time, all of one process's work; by the clock, once all",
         "workers are at work. *Usual* is librosa.load and librosa's melspectrogram by the second, one thread.",
         "",
-        "| format | MB an hour | 1 process, processor | usual, processor | ratio | 1 process, clock "
+        "| format | MB an hour | 1 process, processor | usual, processor | ratio | load | 1 process, clock "
         "| 2 processes, clock | ratio | decoding | resampling | melgrams | MFCCs |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for kind, row in found["formats"].items():
         ours, usual, one, two = (row[key] for key in ("by_processor", "usual_by_processor", "by_clock_1", "by_clock_2"))
+        usual, ratio = (f"{usual:.2f}", f"{ours / usual:.1f}") if usual else ("cannot", "-")
+        load = "-" if row["load"] is None else f"{row['load']:.0f}"
         shares = " | ".join(f"{share:.0%}" for share in row["share"].values())
         lines.append(
-            f"| {kind} | {row['bytes_per_hour'] / 1e6:.0f} | {ours:.2f} | {usual:.2f} | {ours / usual:.1f} "
-            f"| {one:.2f} | {two:.2f} | {two / one:.2f} | {shares} |"
+            f"| {kind} | {row['bytes_per_hour'] / 1e6:.0f} | {ours:.2f} | {usual} | {ratio} "
+            f"| {load} | {one:.2f} | {two:.2f} | {two / one:.2f} | {shares} |"
         )
     lines += [
         "",
@@ -229,13 +249,14 @@ def page(found: dict) -> str:
         "| recordings | processor seconds | a recording | arrays, MB | peak memory above imports, MB |",
         "|---|---|---|---|---|",
     ]
-    for row in found["growth"]:
+    for row in found["growth"]["rows"]:
         lines.append(
             f"| {row['recordings']} | {row['seconds']:.1f} | {row['seconds'] / row['recordings'] * 1000:.0f} ms "
             f"| {row['arrays_mb']:.0f} | {row['peak_mb'] - row['before_mb']:.1f} |"
         )
-    names = ", ".join(f"{name} {value}" for name, value in found["versions"].items() if name != "machine")
-    return "\n".join([*lines, "", f"Versions: {names}.", ""])
+    made_by = {", ".join(f"{k} {v}" for k, v in each["versions"].items()) for each in found["formats"].values()}
+    made_by.add(", ".join(f"{k} {v}" for k, v in found["growth"]["versions"].items()))
+    return "\n".join([*lines, "", *(f"Versions: {each}." for each in sorted(made_by)), ""])
 
 
 def main() -> None:
@@ -246,10 +267,8 @@ def main() -> None:
         only(*arguments.only)
         return
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(Path(folder))
-    write_text(RESULTS / "prepare.json", json_text(found))
-    write_text(RESULTS / "prepare.md", page(found))
-    print(page(found))
+        measure(Path(folder))
+    print((RESULTS / "prepare.md").read_text())
 
 
 if __name__ == "__main__":
