@@ -14,7 +14,6 @@ os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THR
 import argparse
 import json
 import platform
-import resource
 import shutil
 import statistics
 import subprocess
@@ -151,18 +150,22 @@ def growth(folder: Path, sound: np.ndarray) -> list[dict[str, float]]:
     return rows
 
 
+def peak_mb() -> float:
+    """The peak of this process's resident memory (Linux; getrusage's begins with that of the process that forked)."""
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024 / 1e6
+
+
 def only(music: Path, out: Path) -> None:
     """One preparation, and what it took, as JSON; in a process of its own."""
     import scipy.sparse.csgraph  # noqa: F401  imported late otherwise
 
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB on Linux
     torch.set_num_threads(1)
     features(segments(np.ones(80_000, np.float32)), "melgrams")  # tables that are made once
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    before = peak_mb()
     start = time.process_time()
     prepare(music, out, KINDS)
     seconds = time.process_time() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    peak = peak_mb()
     arrays = sum(path.stat().st_size for path in out.rglob("X.npy")) / 1e6
     n_files = sum(path.is_file() for path in music.rglob("*"))
     print(
