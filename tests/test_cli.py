@@ -259,3 +259,28 @@ def test_help_answers_at_once():
     result = subprocess.run([sys.executable, "-m", "genreline", "--help"], capture_output=True, text=True, check=True)
     assert time.perf_counter() - start < 5
     assert "predict" in result.stdout
+
+
+def test_prepare(run, tmp_path):
+    rng = np.random.default_rng(0)
+    for genre in ("blues", "rock"):
+        (tmp_path / "music" / genre).mkdir(parents=True)
+        for i in range(3):
+            soundfile.write(tmp_path / "music" / genre / f"{i}.flac", rng.normal(0, 0.1, 8000 * (i + 1)), 8000)
+    out = tmp_path / "out"
+    code, printed, err = run("prepare", tmp_path / "music", out, "--features", "mfccs", "--jobs", 1)
+    assert code == 0
+    assert f"next: genreline check {out}" in printed
+    assert "6 of 6 files" in err  # the log of what has no terminal
+    assert run("check", out)[0] == 0
+    (tmp_path / "music" / "rock" / "bad.mp3").write_text("no sound")
+    code, printed, err = run("prepare", tmp_path / "music", tmp_path / "more", "--jobs", 1, "--json")
+    assert code == 1
+    assert json.loads(printed)["skipped"][0]["file"] == "rock/bad.mp3"
+    assert f"genreline: {tmp_path / 'music' / 'rock' / 'bad.mp3'}: not an audio file" in err
+    code, _, err = run("prepare", tmp_path / "music", tmp_path / "strict", "--jobs", 1, "--strict")
+    assert code == 2
+    assert "bad.mp3: not an audio file" in err
+    code, _, err = run("prepare", tmp_path / "music", tmp_path / "kinds", "--features", "mfccs,chroma")
+    assert (code, err.strip().count("\n")) == (2, 0)
+    assert "chroma cannot be computed" in err

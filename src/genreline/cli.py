@@ -6,6 +6,7 @@ check found problems, 2 misuse or bad input, 130 Ctrl-C.
 
 import errno
 import sys
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,8 +18,9 @@ from genreline.errors import ConfigError, GenrelineError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rich.progress import Progress, ProgressColumn
+    from rich.progress import Progress, ProgressColumn, TaskID
 
+    from genreline.data.prepare import Step
     from genreline.learn.training import Epoch
 
 
@@ -66,6 +68,13 @@ class Network(StrEnum):
     cnn = "cnn"
 
 
+class Backend(StrEnum):
+    """Where work in parallel is done."""
+
+    processes = "processes"
+    ray = "ray"
+
+
 class SetName(StrEnum):
     """The sets of a dataset."""
 
@@ -75,6 +84,10 @@ class SetName(StrEnum):
 
 
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="A dataset folder in the course layout.")]
+Where = Annotated[Backend, typer.Option("--backend", help="Processes of this machine, or a Ray cluster.")]
+RayAddress = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="The cluster; if not said, this machine's, or a new one here.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
@@ -109,6 +122,56 @@ def check(data: Data, as_json: AsJson = False) -> None:
             typer.echo(f"wrong: {problem}")
         typer.echo("nothing is wrong with it" if not report.problems else f"{len(report.problems)} problem(s)")
     if report.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def prepare(
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="Folders CLASS/... or {train,val,test}/CLASS/..., or a CSV file.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The dataset folder to write.")],
+    features: Annotated[str, typer.Option(metavar="KINDS", help="Which, with commas.")] = "mfccs,melgrams",
+    seed: Annotated[int, typer.Option(min=0, help="Of the split.")] = 0,
+    split: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A split file (track,split), as OUT/split.csv is one.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; as many as CPUs if not said.")] = None,
+    backend: Where = Backend.processes,
+    ray_address: RayAddress = None,
+    as_json: AsJson = False,
+) -> None:
+    """Turn labelled audio into a dataset, split by artist or track; stop and go on at any time.
+
+    A CSV file has the columns path,label and may have artist and split; its paths are relative to it. Bad files are
+    passed over and listed, and the exit code is then 1.
+    """
+    import os
+
+    from genreline.data.prepare import MANIFEST, SPLIT_FILE
+    from genreline.data.prepare import prepare as prepare_dataset
+
+    kinds = [kind.strip() for kind in features.split(",") if kind.strip()]
+    n_jobs = jobs or os.cpu_count() or 1
+    with _progress() as progress:
+        show = _PrepareProgress(progress)
+        manifest = prepare_dataset(source, out, kinds, seed, split, strict, n_jobs, backend.value, ray_address, show)
+    if as_json:
+        _print_json(manifest)
+    else:
+        names = sorted({label for each in manifest["sets"].values() for label in each["rows_by_class"]})
+        rows = [
+            [name, each["recordings"], each["rows"], *(each["rows_by_class"].get(label, 0) for label in names)]
+            for name, each in manifest["sets"].items()
+        ]
+        _print_table(["set", "recordings", "seconds", *names], rows)
+        for same in manifest["duplicates"]:
+            typer.echo(f"look: the same recording, byte by byte: {', '.join(same)}")
+        for skipped in manifest["skipped"]:
+            typer.echo(f"left out: {skipped['file']}: {skipped['reason']}")
+        typer.echo(f"{out}: complete, see {MANIFEST}; who is in which set: {SPLIT_FILE}\nnext: genreline check {out}")
+    if manifest["skipped"]:
         raise typer.Exit(1)
 
 
@@ -295,6 +358,8 @@ def study(
     jobs: Annotated[int, typer.Option(min=1, help="Processes side by side, one thread each.")] = 2,
     epochs: Annotated[int | None, typer.Option(min=1, help="Fewer or more than the study says.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    backend: Where = Backend.processes,
+    ray_address: RayAddress = None,
     show: Annotated[bool, typer.Option("--list", help="Print the studies that ship.")] = False,
 ) -> None:
     """Do every run of a study that is not done yet, and print its table; stop and go on at any time."""
@@ -323,7 +388,7 @@ def study(
         done = sum(job.path.exists() for job in todo)
         with _progress() as progress:
             task = progress.add_task(chosen.name, total=len(todo), completed=done)
-            for job in run_study(todo, jobs):
+            for job in run_study(todo, jobs, backend.value, ray_address):
                 progress.update(task, advance=1, description=f"{chosen.name}: {job.variant}, seed {job.config.seed}")
         rows = write_table(todo)
         columns = COLUMNS[: COLUMNS.index("test_accuracy") + 1]
@@ -484,6 +549,29 @@ def _progress(amount: "ProgressColumn | None" = None) -> "Progress":
     amount = amount or MofNCompleteColumn()
     columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeElapsedColumn(), "left", left)
     return Progress(*columns, console=Console(stderr=True))
+
+
+class _PrepareProgress:
+    """Shows how far a preparation is: files, hours of audio and their rate; a log file gets a line now and then."""
+
+    def __init__(self, progress: "Progress") -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+        self._start = self._said = time.monotonic()
+
+    def __call__(self, step: "Step") -> None:
+        now = time.monotonic()
+        if step.what not in self._tasks:
+            self._tasks[step.what] = self._progress.add_task(step.what, total=step.total)
+        hours = step.heard_s / 3600
+        rate = hours * 60 / max(now - self._start, 1e-9)
+        what = f"{step.what}: {hours:.2f} h of audio, {rate:.2f} h a minute" if step.heard_s else step.what
+        self._progress.update(self._tasks[step.what], completed=step.done, description=what)
+        if step.error:
+            _complain(GenrelineError(step.error))
+        if not self._progress.console.is_terminal and (step.done == step.total or now - self._said > 30):
+            self._said = now
+            self._progress.console.print(f"{what}, {step.done} of {step.total} files", soft_wrap=True)
 
 
 def _show_epoch(progress: "Progress", task: Any, epoch: "Epoch") -> None:

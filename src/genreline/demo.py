@@ -4,8 +4,8 @@ Every stage is kept in the output folder and skipped when it is there already, s
 where it stopped. Nothing here is particular to the demo's music: the same steps do for any folders of audio.
 """
 
-import itertools
 import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 
 from genreline.data.layout import indices, load_dataset
 from genreline.data.music import GENRES, Track, medley, write_track, write_wav
-from genreline.data.prepare import prepare
+from genreline.data.prepare import WORK, prepare
 from genreline.errors import CheckpointError
 from genreline.files import digest_file, json_text, write_text
 from genreline.learn.checkpoint import Model, load_model, save_model
@@ -42,6 +42,7 @@ CONFIG = parse_config(
         "epochs": 8,
     }
 )
+_STEPS = {"features": "computing features", "writing": "writing the dataset"}
 
 
 def run_demo(out: Path, progress: "Progress") -> dict[str, Any]:
@@ -100,8 +101,9 @@ def compose_dataset(
     music_digest = [digest_file(track.path) for track in tracks]
     complete = data / "music.json"  # written last: which music the dataset is of
     if not complete.exists() or json.loads(complete.read_text()) != music_digest:
-        prepared = itertools.count(1)
-        prepare(out / "music", data, on_track=lambda: on_step("computing features", next(prepared), len(tracks)))
+        if data.exists() and not (data / WORK).exists():  # of other music: this folder is the demo's own
+            shutil.rmtree(data)
+        prepare(out / "music", data, jobs=2, on_step=lambda step: on_step(_STEPS[step.what], step.done, step.total))
         write_text(complete, json_text(music_digest))
     return data
 

@@ -2,7 +2,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from genreline.data.loaders import make_loader, make_loaders
+from genreline.data.layout import load_dataset
+from genreline.data.loaders import is_mapped, make_loader, make_loaders
 
 
 def test_the_loaders_are_those_of_step_1_1(mfccs):
@@ -50,3 +51,15 @@ def test_batches_equal_torchs_own_collation():
     theirs = DataLoader(TensorDataset(X, y), batch_size=8)
     for ours, other in zip(make_loader(X, y, batch_size=8), theirs, strict=True):
         assert all(map(torch.equal, ours, other))
+
+
+def test_a_set_that_stays_on_disk_gives_the_same_batches(course, melgrams, monkeypatch):
+    monkeypatch.setattr("genreline.data.layout.MAPPED_FROM_BYTES", 0)
+    mapped = load_dataset(course, "melgrams")
+    assert is_mapped(mapped.train)
+    assert not is_mapped(melgrams.train)
+    for ours, others in zip(make_loaders(mapped, seed=3), make_loaders(melgrams, seed=3), strict=True):
+        for _ in range(2):  # epochs
+            for batch, other in zip(ours, others, strict=True):
+                assert all(map(torch.equal, batch, other))
+                assert batch[0].dtype == torch.float32

@@ -7,10 +7,13 @@ import torch
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 from torch import nn
 
-from genreline.data.layout import Dataset, Split
+from genreline.data.layout import Dataset, Split, load_dataset
 from genreline.data.loaders import make_loader, make_loaders, split_tensor
 from genreline.errors import ConfigError
+from genreline.files import json_text
+from genreline.learn.checkpoint import Model
 from genreline.learn.config import load_config
+from genreline.learn.evaluation import evaluate_model
 from genreline.learn.training import evaluate, fit, predict, train
 
 # A rate so high that epochs differ wildly: the best one is hardly ever the last.
@@ -199,3 +202,23 @@ def test_augmentation_changes_training_only(melgrams):
     runs = [fit(load_config(overrides=[*settings, f"augment={on}"]), melgrams) for on in ("true", "false")]
     assert runs[0].history[0].val_loss == pytest.approx(runs[1].history[0].val_loss, rel=1e-6)
     assert runs[0].history[0].train_loss != runs[1].history[0].train_loss
+
+
+@pytest.mark.parametrize("standardise", ["true", "false"])
+def test_a_dataset_that_stays_on_disk_gives_the_same_run(course, melgrams, monkeypatch, standardise):
+    small = ["features=melgrams", "model.name=cnn", "epochs=2", f"standardise={standardise}"]
+    config = load_config(overrides=small)
+    in_memory = fit(config, melgrams)
+    monkeypatch.setattr("genreline.data.layout.MAPPED_FROM_BYTES", 0)
+    mapped = load_dataset(course, "melgrams")
+    assert isinstance(mapped.train.X, np.memmap)
+    on_disk = fit(config, mapped)
+    assert mapped.digest == melgrams.digest
+    if standardise == "false":
+        assert [each.train_loss for each in on_disk.history] == [each.train_loss for each in in_memory.history]
+    else:  # sums in blocks round otherwise
+        losses = [[each.train_loss for each in run.history] for run in (on_disk, in_memory)]
+        np.testing.assert_allclose(*losses, rtol=1e-4)
+    model = Model.from_run(on_disk, mapped)
+    figures = [evaluate_model(model, data.test) for data in (mapped, melgrams)]
+    assert json_text(figures[0]) == json_text(figures[1])

@@ -237,7 +237,8 @@ def _by_soundfile(sound: soundfile.SoundFile, name: str) -> Iterator[tuple[int, 
         while len(frames := sound.read(CHUNK, dtype="float32", always_2d=True)):
             n_frames += len(frames)
             with np.errstate(over="ignore"):  # the sum of absurd samples is infinite, which is told later
-                yield sound.samplerate, frames.mean(axis=1)
+                # By channel: NumPy's mean along a short last axis takes nine times as long, more than reading a wav.
+                yield sound.samplerate, np.ascontiguousarray(frames.T).mean(axis=0)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{name}: damaged or truncated ({error.error_string.rstrip('.')})") from error
     _check_length(n_frames / sound.samplerate, sound.frames / sound.samplerate, name)

@@ -1,5 +1,6 @@
 """What a dataset on disk holds, and all that is wrong with it (`genreline check`)."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from genreline.audio.features import FEATURE_SHAPES
-from genreline.data.layout import SETS, Split, digest, indices, load_split
+from genreline.data.layout import SETS, Split, digest, indices, load_split, row_blocks
 from genreline.errors import DataError
 
 
@@ -71,20 +72,23 @@ def check_dataset(root: str | Path) -> Report:
 
 
 def _describe(name: str, kind: str, split: Split) -> SetReport:
-    rows = split.X.reshape(len(split), -1)
-    # Silence: every MFCC of a second the same in all frames, or a melgram without any structure (spec, Data).
-    values = rows.astype(np.float32)
-    flat = values[:, 13:] if kind == "mfccs" else values - values[:, :1]
+    minimum, maximum, n_silent = np.inf, -np.inf, 0
+    for _, block in row_blocks(split.X):
+        values = block.reshape(len(block), -1).astype(np.float32)
+        minimum, maximum = min(minimum, float(block.min())), max(maximum, float(block.max()))
+        # Silence: every MFCC of a second the same in all frames, or a melgram without any structure (spec, Data).
+        flat = values[:, 13:] if kind == "mfccs" else values - values[:, :1]
+        n_silent += int((np.abs(flat) < 1e-6).all(axis=1).sum())
     return SetReport(
         name=name,
         shape=split.X.shape,
         dtype=str(split.X.dtype),
         counts=dict(sorted(Counter(map(str, split.labels)).items())),
         n_tracks=None if split.tracks is None else len(np.unique(split.tracks["track"])),
-        minimum=float(rows.min()),
-        maximum=float(rows.max()),
-        silent_rows=int((np.abs(flat) < 1e-6).all(axis=1).sum()),
-        duplicate_rows=len(rows) - len(_rows(split)),
+        minimum=minimum,
+        maximum=maximum,
+        silent_rows=n_silent,
+        duplicate_rows=len(split) - len(_rows(split)),
     )
 
 
@@ -115,8 +119,12 @@ def _compare_sets(root: Path, splits: Mapping[str, Split], report: Report) -> No
 
 
 def _rows(split: Split) -> set[bytes]:
-    """The distinct rows, as float32: a copy of a row in another type, or with another zero, is the same row."""
-    return {row.tobytes() for row in split.X.astype(np.float32) + np.float32(0)}
+    """The distinct rows, by digest: a copy of a row in another type, or with another zero, is the same row."""
+    return {
+        hashlib.blake2b(row.tobytes(), digest_size=16).digest()
+        for _, block in row_blocks(split.X)
+        for row in block.astype(np.float32) + np.float32(0)
+    }
 
 
 def _values(split: Split, column: str) -> set[str]:

@@ -10,10 +10,11 @@ import csv
 import hashlib
 import io
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,10 @@ from genreline.files import digest_file, replacing, write_text
 
 SETS = ("train", "val", "test")
 
-_NO_TEXT = {"Cc", "Cs"}  # control characters and lone surrogates, which no terminal or file should be given
+NO_TEXT = {"Cc", "Cs"}  # control characters and lone surrogates, which no terminal or file should be given
+
+MAPPED_FROM_BYTES = 2**30
+"""An array that is larger on disk stays there and is read as it is used."""
 
 Labels = NDArray[np.str_]
 
@@ -34,7 +38,8 @@ class Split:
     """One set of a dataset, checked: the rows of everything here belong together.
 
     Attributes:
-        X: (N, 26) MFCC vectors or (N, 21, 128) melgrams; float16, float32 or float64; finite; N > 0.
+        X: (N, 26) MFCC vectors or (N, 21, 128) melgrams; float16, float32 or float64; finite; N > 0. A np.memmap where
+            its file is larger than MAPPED_FROM_BYTES: its rows are read from there when they are indexed.
         labels: (N,) class names.
         tracks: columns of tracks.csv (`track` and whatever else it has), each (N,) strings; None without the file.
     """
@@ -105,18 +110,25 @@ def load_split(root: str | Path, name: str, features: str) -> Split:
     if labels.dtype.kind != "U" or labels.ndim != 1:
         raise DataError(f"{folder / 'labels.npy'}: is {labels.dtype} {labels.shape}; labels are strings (N,)")
     for label in map(str, np.unique(labels)):
-        if not label.strip() or any(unicodedata.category(letter) in _NO_TEXT for letter in label):
+        if not label.strip() or any(unicodedata.category(letter) in NO_TEXT for letter in label):
             raise DataError(f"{folder / 'labels.npy'}: {label!r} is no class name; a name has letters on one line")
     if len(X) != len(labels):
         raise DataError(f"{folder}: X.npy has {len(X)} rows and labels.npy {len(labels)}; they must be the same")
     if len(X) == 0:
         raise DataError(f"{folder}: the set is empty; prepare the dataset again")
-    with np.errstate(over="ignore"):  # networks compute in float32, where 1e300 is infinite
-        finite = np.isfinite(X.astype(np.float32)).reshape(len(X), -1).all(axis=1)
-    if not finite.all():
-        row = int(np.argmin(finite))
-        raise DataError(f"{folder / 'X.npy'}: has NaN or infinity, first in row {row}; compute the features again")
+    for start, block in row_blocks(X):
+        with np.errstate(over="ignore"):  # networks compute in float32, where 1e300 is infinite
+            finite = np.isfinite(block.astype(np.float32)).reshape(len(block), -1).all(axis=1)
+        if not finite.all():
+            row = start + int(np.argmin(finite))
+            raise DataError(f"{folder / 'X.npy'}: has NaN or infinity, first in row {row}; compute the features again")
     return Split(X, labels, _load_tracks(root / name / "tracks.csv", len(X)))
+
+
+def row_blocks(X: NDArray[Any], n_rows: int = 1024) -> Iterator[tuple[int, NDArray[Any]]]:
+    """(number of the first row, rows) in blocks, for arrays that are larger than memory."""
+    for start in range(0, len(X), n_rows):
+        yield start, X[start : start + n_rows]
 
 
 def indices(labels: Labels, classes: Sequence[str], where: str, whose: str = "train") -> NDArray[np.int64]:
@@ -147,6 +159,87 @@ def write_split(root: str | Path, name: str, features: str, split: Split) -> Non
         write_text(Path(root) / name / "tracks.csv", text.getvalue())
 
 
+class TrackRows(NamedTuple):
+    """The consecutive rows of one track in a set; `artist` may be ""."""
+
+    track: str
+    label: str
+    artist: str
+    n_rows: int
+
+
+def write_split_blocks(
+    root: str | Path,
+    name: str,
+    dtypes: Mapping[str, np.dtype[Any]],
+    tracks: Sequence[TrackRows],
+    blocks: Iterable[NDArray[Any]],
+) -> dict[str, str]:
+    """Write one set block by block, in memory that does not grow with it: the bytes that `write_split` would write.
+
+    tracks.csv has the columns track and start_s, and artist if any is known. The files are not written atomically:
+    give it a folder to move them from.
+
+    Args:
+        dtypes: of each representation to write.
+        blocks: the rows of all tracks in their order, as structured arrays with a field for each representation.
+
+    Returns:
+        The SHA-256 of each file, by its path below `root`.
+
+    Raises:
+        DataError: the blocks have more or fewer rows than the tracks.
+    """
+    folder = Path(root) / name
+    n_rows = sum(each.n_rows for each in tracks)
+    label_type = np.dtype(f"<U{max(len(each.label) for each in tracks)}")
+    with ExitStack() as files:
+
+        def opened(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...] = ()) -> _Digesting:
+            file = _Digesting(files.enter_context(path.open("wb")))
+            header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (n_rows, *shape)}
+            np.lib.format.write_array_header_1_0(file, header)
+            return file
+
+        for kind in dtypes:
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+        arrays = {kind: opened(folder / kind / "X.npy", dtypes[kind], FEATURE_SHAPES[kind]) for kind in dtypes}
+        labels = {kind: opened(folder / kind / "labels.npy", label_type) for kind in dtypes}
+        csv_file = files.enter_context((folder / "tracks.csv").open("w", encoding="utf-8", newline=""))
+        n_written = 0
+        for rows in blocks:
+            n_written += len(rows)
+            for kind, file in arrays.items():
+                file.write(np.ascontiguousarray(rows[kind], dtypes[kind]).tobytes())
+        if n_written != n_rows:
+            raise DataError(f"{folder}: {n_written} rows came for {n_rows}; run the same command again")
+        writer = csv.writer(csv_file, lineterminator="\n")
+        with_artist = any(each.artist for each in tracks)
+        writer.writerow(["track", "start_s", *(["artist"] if with_artist else [])])
+        for each in tracks:
+            for file in labels.values():
+                file.write(np.full(each.n_rows, each.label, label_type).tobytes())
+            artist = [each.artist] if with_artist else []
+            writer.writerows([each.track, str(second), *artist] for second in range(each.n_rows))
+    digests = {f"{name}/{kind}/X.npy": file.hexdigest() for kind, file in arrays.items()}
+    digests |= {f"{name}/{kind}/labels.npy": file.hexdigest() for kind, file in labels.items()}
+    return {**digests, f"{name}/tracks.csv": digest_file(folder / "tracks.csv")}
+
+
+class _Digesting:
+    """A file that is written once from its beginning, and the SHA-256 of what is."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._total = file, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self._total.update(data)
+        return self._file.write(data)
+
+    def hexdigest(self) -> str:
+        return self._total.hexdigest()
+
+
 def digest(root: str | Path, features: str) -> str:
     """SHA-256 over the names and contents of X.npy and labels.npy of every set that is there."""
     total = hashlib.sha256()
@@ -162,7 +255,10 @@ def _load_array(path: Path) -> NDArray[Any]:
             if file.read(6) != b"\x93NUMPY":
                 raise DataError(f"{path}: is not an array that can be read (no .npy file); write it again")
         # Mapped first: an array that claims to be larger than its file is then refused, not allocated.
-        array = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        if mapped.nbytes > MAPPED_FROM_BYTES and mapped.dtype.isnative and mapped.flags.c_contiguous:
+            return np.asarray(mapped) if mapped.dtype.kind == "U" else mapped
+        array = np.array(mapped)
         return array.astype(array.dtype.newbyteorder("="), copy=False)
     except FileNotFoundError as error:
         raise DataError(f"{path}: the file is missing") from error

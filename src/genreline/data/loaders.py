@@ -2,9 +2,11 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sampler, SequentialSampler, TensorDataset
+from torch.utils.data import Dataset as TorchDataset
 
 from genreline.data.layout import Dataset, Split, indices
 
@@ -23,12 +25,12 @@ def make_loaders(dataset: Dataset, batch_size: int = 16, seed: int = 0, device: 
     """Loaders of (X float32, y int64) batches; train and validation are shuffled, test is not (spec 1.1).
 
     The order depends on `seed` alone: each loader has its own random generator. With a GPU as `device` the whole of
-    the data is moved there first (spec 1.6).
+    the data is moved there first (spec 1.6); of sets that are mapped, each batch when it is read from disk.
     """
 
     def loader(split: Split, shuffle_seed: int | None) -> Loader:
         labels = torch.from_numpy(indices(split.labels, dataset.classes, "labels"))
-        return make_loader(split_tensor(split), labels, batch_size=batch_size, seed=shuffle_seed, device=device)
+        return split_loader(split, labels, batch_size, shuffle_seed, device)
 
     return Loaders(loader(dataset.train, seed), loader(dataset.val, seed + 1), loader(dataset.test, None))
 
@@ -39,13 +41,44 @@ def make_loader(*tensors: Tensor, batch_size: int = 16, seed: int | None = None,
     A batch is fetched by one indexing operation on each tensor, instead of sample by sample with a collation after
     it: the batches are the same, at a fraction of the time.
     """
-    dataset = TensorDataset(*(tensor.to(device) for tensor in tensors))
+    return _loader(TensorDataset(*(tensor.to(device) for tensor in tensors)), len(tensors[0]), batch_size, seed)
+
+
+def split_loader(
+    split: Split, targets: Tensor, batch_size: int = 16, seed: int | None = None, device: str = "cpu"
+) -> Loader:
+    """`make_loader` over a set's rows and their targets; of a set that is mapped, each batch is read from disk."""
+    if not is_mapped(split):
+        return make_loader(split_tensor(split), targets, batch_size=batch_size, seed=seed, device=device)
+    return _loader(_MappedRows(split, targets, device), len(split), batch_size, seed)
+
+
+def is_mapped(split: Split) -> bool:
+    """Whether a set stays on disk, because it may be larger than memory (layout.MAPPED_FROM_BYTES)."""
+    return isinstance(split.X, np.memmap)
+
+
+class _MappedRows(TorchDataset[tuple[Tensor, ...]]):
+    """Rows and targets by a list of their numbers, as TensorDataset has them, read from disk when asked for."""
+
+    def __init__(self, split: Split, targets: Tensor, device: str) -> None:
+        self._X, self._targets, self._device = np.asarray(split.X), targets.to(device), device
+
+    def __len__(self) -> int:
+        return len(self._X)
+
+    def __getitem__(self, numbers: list[int]) -> tuple[Tensor, ...]:
+        return torch.from_numpy(self._X[numbers]).float().to(self._device), self._targets[numbers]
+
+
+def _loader(dataset: TorchDataset[tuple[Tensor, ...]], n: int, batch_size: int, seed: int | None) -> Loader:
     generator = torch.Generator().manual_seed(seed or 0)
-    order = SequentialSampler(dataset) if seed is None else RandomSampler(dataset, generator=generator)
+    numbers = range(n)
+    order: Sampler[int] = SequentialSampler(numbers) if seed is None else RandomSampler(numbers, generator=generator)
     batches = BatchSampler(order, batch_size, drop_last=False)
     return DataLoader(dataset, sampler=batches, batch_size=None, generator=generator)
 
 
 def split_tensor(split: Split) -> Tensor:
-    """A set's X as float32, the type that networks take."""
+    """A set's X as float32, the type that networks take; all of it, in memory."""
     return torch.from_numpy(split.X).float()

@@ -1,78 +1,383 @@
-"""Folders of audio become a dataset in the course layout, split by track."""
+"""Labelled audio becomes a dataset in the course layout, in memory that does not grow with the audio.
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+Each recording's features go to a part file, named by the recording's bytes and by how they were made, that is complete
+or not there. When all parts are, they are put together in a fixed order, and the manifest is written last. Whatever
+ends the work loses the parts in flight alone, and the same command goes on to the same bytes.
+"""
+
+import hashlib
+import json
+import platform
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import filelock
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from genreline.audio.decode import decode
+from genreline.audio.decode import blocks
 from genreline.audio.features import FEATURE_SHAPES, features, segments
-from genreline.data.layout import SETS, Split, write_split
-from genreline.errors import DataError
+from genreline.data.layout import SETS, TrackRows, write_split_blocks
+from genreline.data.sources import Recording, Source, printable, read_source
+from genreline.data.split import (
+    artist_groups,
+    check_enough,
+    check_given,
+    read_split_file,
+    split_recordings,
+    write_split_file,
+)
+from genreline.errors import AudioError, ConfigError, DataError, GenrelineError
+from genreline.files import check_writable, digest_file, json_text, replacing, write_text
+from genreline.parallel import map_unordered
 
-SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
-"""The share of each class's tracks that goes to each set."""
+MANIFEST, SPLIT_FILE, WORK = "manifest.json", "split.csv", ".preparing"
+_LOCK = ".prepare.lock"
+_ROWS_AT_A_TIME = 512  # 5.5 MB of melgrams
+DTYPES = {"mfccs": "<f8", "melgrams": "<f4"}
+"""What each representation is stored as: what its function returns."""
 
 
-def prepare(source: str | Path, out: str | Path, seed: int = 0, on_track: Callable[[], object] = lambda: None) -> None:
-    """Write the dataset of `source`, with a folder of audio files for each class, to `out` in both representations.
+class Step(NamedTuple):
+    """How far the work is: what `on_step` gets.
 
-    The files may be at any depth in their class's folder; hidden ones are passed over. Every second of a track goes to
-    the same set, and tracks.csv names the track and the second of every row.
+    Attributes:
+        what: "features" or "writing", in this order.
+        done, total: recordings.
+        heard_s: seconds of audio whose features were computed, in this call, so far.
+        error: what was wrong with the recording that was just done, as a line; "" if nothing was.
+    """
+
+    what: str
+    done: int
+    total: int
+    heard_s: int
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What became of one recording: the digest of its bytes and its rows, or the reason why it has none."""
+
+    content: str
+    n_rows: int
+    was_there: bool = False
+    error: str = ""
+
+
+def prepare(
+    source: str | Path,
+    out: str | Path,
+    kinds: Sequence[str] = tuple(FEATURE_SHAPES),
+    seed: int = 0,
+    split: str | Path | None = None,
+    strict: bool = False,
+    jobs: int = 1,
+    backend: str = "processes",
+    ray_address: str | None = None,
+    on_step: Callable[[Step], object] = lambda step: None,
+) -> dict[str, Any]:
+    """Write the dataset of `source` to the folder `out`; go on where an interrupted call stopped.
 
     Args:
-        on_track: called after each file, for progress.
+        source: a folder with a folder of audio files for each class; one with train, val and test folders of such; or a
+            CSV file (path,label[,artist][,split]). See `sources.read_source`.
+        kinds: of features, "mfccs" and "melgrams".
+        seed: of the split, by artist or recording and stratified by class (`split.split_recordings`), where neither the
+            source nor `split` says what goes where.
+        split: a file as an earlier call left it in `out`/split.csv, perhaps edited.
+        strict: raise the first recording's error instead of passing over it.
+        jobs: processes; 1 works in this one. See `map_unordered` for it, `backend` and `ray_address`.
+        on_step: called after each recording.
+
+    Returns:
+        The manifest: settings, inputs, versions, sets, digests, skipped (file, reason) and duplicates. It is kept in
+        `out`/manifest.json, which is written last: where it is, the dataset is complete.
 
     Raises:
-        DataError: no class folders, or a class with fewer than three tracks.
-        AudioError: a file that cannot be decoded.
+        DataError: a source, split or output folder that will not do. ConfigError: unknown kinds or backend.
+        AudioError: with `strict`. GenrelineError: another call is at work in `out`, or it cannot be written to.
     """
-    source = Path(source)
-    folders = sorted(path for path in source.iterdir() if path.is_dir()) if source.is_dir() else []
-    tracks = {folder.name: _visible_files(folder) for folder in folders if not folder.name.startswith(".")}
-    if not tracks:
-        raise DataError(f"{source}: holds no folders; make one for each class, with its audio files in it")
-    sets = split_tracks(tracks, seed)
+    unknown = sorted(set(kinds) - set(FEATURE_SHAPES))
+    if unknown or not kinds:
+        named, known = ", ".join(unknown) or "none", ", ".join(FEATURE_SHAPES)
+        raise ConfigError(f"features: {named} cannot be computed; choose from {known}")
+    kinds = [kind for kind in FEATURE_SHAPES if kind in kinds]
+    found, out = read_source(source), Path(out).absolute()
+    if out.is_relative_to(found.root) and Path(source).is_dir():
+        raise ConfigError(f"{out}: is inside of the source; choose a folder outside of it")
+    given = _given_split(found, split)
+    if given is None:
+        check_enough(artist_groups(found.recordings))
+    settings = {
+        "features": kinds,
+        "split": f"file {digest_file(split)}" if split else "given by the source" if given else "computed",
+        "seed": seed if given is None else None,
+        "versions": _versions(),
+    }
+    check_writable(out)
+    out.mkdir(parents=True, exist_ok=True)
+    n_threads = torch.get_num_threads()
+    try:
+        with filelock.FileLock(out / _LOCK, timeout=0):
+            inputs = _inputs_digest(found, settings)
+            if (manifest := _finished(out, inputs)) is None:
+                work = partial(write_part, found.root, out / WORK / "parts", kinds, _made(kinds))
+                mapped: Generator[tuple[Recording, Part], None, None] = (
+                    ((recording, work(recording)) for recording in found.recordings)
+                    if jobs == 1 and backend == "processes"
+                    else map_unordered(work, found.recordings, jobs, backend, ray_address)
+                )
+                with closing(mapped):
+                    parts = _all_parts(found, mapped, strict, on_step)
+                manifest = {"settings": settings, "inputs": inputs}
+                manifest |= _assemble(found, parts, given, seed, kinds, strict, out, on_step)
+                write_text(out / MANIFEST, json_text(manifest))
+            shutil.rmtree(out / WORK, ignore_errors=True)
+    except filelock.Timeout as error:
+        raise GenrelineError(f"{out}: another preparation is at work there; wait for it or choose another") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise GenrelineError(
+            f"{out}: cannot be written ({reason}); make room and run the same command again"
+        ) from error
+    finally:
+        torch.set_num_threads(n_threads)
+    return manifest
+
+
+def write_part(root: Path, parts: Path, kinds: Sequence[str], made: str, recording: Recording) -> Part:
+    """Compute one recording's features into its part file, unless it is there: rows of all kinds, minute by minute.
+
+    A recording that cannot be decoded is a Part that says so. GenrelineError if the part cannot be written, or if this
+    process has other versions of the libraries than the one that `made` the plan.
+    """
+    if made != _made(kinds):
+        raise GenrelineError(f"{platform.node()}: has other versions than where the work was started; install the same")
+    torch.set_num_threads(1)  # the work is shared out by recording
+    path, content, error = root / recording.name, "", ""
+    try:
+        if printable(recording.name) != recording.name:
+            return Part("", 0, error="its name is no text (UTF-8); rename it")
+        content = digest_file(path)
+        part = _part_path(parts, content, made)
+        row = _row_dtype(kinds)
+        if part.exists() and part.stat().st_size:
+            return Part(content, part.stat().st_size // row.itemsize, was_there=True)
+        with replacing(part) as temporary, temporary.open("wb") as file:
+            for block in blocks(path):
+                cut = segments(block)
+                rows = np.empty(len(cut), row)
+                for kind in kinds:
+                    rows[kind] = features(cut, kind).numpy()
+                file.write(rows.view(np.uint8).data)
+            n_rows = file.tell() // row.itemsize
+        return Part(content, n_rows)
+    except AudioError as problem:
+        error = str(problem).removeprefix(f"{path}: ")
+    except GenrelineError:
+        raise
+    except OSError as problem:
+        error = f"cannot be read ({problem.strerror or problem})"
+    except Exception as problem:  # whatever a decoder makes of it: one file must not end the work on all others
+        error = f"cannot be decoded ({type(problem).__name__}: {' '.join(str(problem).split())[:200]})"
+    return Part(content, 0, error=error)
+
+
+def _all_parts(
+    found: Source, mapped: Iterable[tuple[Recording, Part]], strict: bool, on_step: Callable[[Step], object]
+) -> list[Part]:
+    """The part of each recording, in the source's order."""
+    parts: dict[str, Part] = {}
+    heard_s = 0
+    for recording, part in mapped:
+        parts[recording.name] = part
+        heard_s += 0 if part.was_there else part.n_rows
+        if strict and part.error:
+            raise AudioError(f"{found.root / recording.name}: {part.error}")
+        line = f"{found.root / recording.name}: {part.error}" if part.error else ""
+        on_step(Step("features", len(parts), len(found.recordings), heard_s, line))
+    return [parts[recording.name] for recording in found.recordings]
+
+
+def _assemble(
+    found: Source,
+    parts: Sequence[Part],
+    given: Sequence[str] | None,
+    seed: int,
+    kinds: Sequence[str],
+    strict: bool,
+    out: Path,
+    on_step: Callable[[Step], object],
+) -> dict[str, Any]:
+    """Split the recordings and put their parts together; returns the manifest's figures."""
+    skipped = {each.name: part.error for each, part in zip(found.recordings, parts, strict=True) if part.error}
+    duplicates = _duplicates(found.recordings, parts)
+    good = [i for i, part in enumerate(parts) if not part.error]
+    if not good:
+        raise DataError(f"{found.root}: none of its {len(parts)} files is audio that can be decoded")
+    recordings, contents = [found.recordings[i] for i in good], [parts[i].content for i in good]
+    if given is None:
+        computed = split_recordings(recordings, contents, seed)
+        sets = dict(zip(good, computed, strict=True))
+    else:
+        sets = {i: given[i] for i in good}
+        crossing = _crossing(found.recordings, parts, sets)
+        if strict and crossing:
+            raise DataError(next(f"{found.root / name}: {reason}" for name, reason in crossing.items()))
+        skipped |= crossing
+        sets = {i: "" if found.recordings[i].name in crossing else name for i, name in sets.items()}
+    check_given(recordings, [sets[i] for i in good], str(found.root))
+    staged = out / WORK / "dataset"
+    shutil.rmtree(staged, ignore_errors=True)
+    figures, n_done, made = {}, 0, _made(kinds)
+    n_used = sum(map(bool, sets.values()))
+
+    def rows_of(i: int) -> Iterator[NDArray[Any]]:
+        nonlocal n_done
+        yield from _read_part(_part_path(out / WORK / "parts", parts[i].content, made), parts[i].n_rows, kinds)
+        n_done += 1
+        on_step(Step("writing", n_done, n_used, 0))
+
     for name in SETS:
-        rows: dict[str, list[NDArray[Any]]] = defaultdict(list)
-        labels: list[str] = []
-        columns: dict[str, list[str]] = defaultdict(list)
-        for label, path in sets[name]:
-            cut = segments(decode(path))
-            for kind in FEATURE_SHAPES:
-                rows[kind].append(features(cut, kind).numpy())
-            labels += [label] * len(cut)
-            columns["track"] += [path.relative_to(source).as_posix()] * len(cut)
-            columns["start_s"] += [str(second) for second in range(len(cut))]
-            on_track()
-        columns_as_arrays = {column: np.array(values) for column, values in columns.items()}
-        for kind, parts in rows.items():
-            write_split(out, name, kind, Split(np.concatenate(parts), np.array(labels), columns_as_arrays))
+        chosen = [i for i in good if sets[i] == name]
+        tracks = [TrackRows(*found.recordings[i][:3], parts[i].n_rows) for i in chosen]
+        figures[name] = {
+            "recordings": len(chosen),
+            "rows": sum(each.n_rows for each in tracks),
+            "rows_by_class": _rows_by_class(tracks),
+            "sha256": write_split_blocks(
+                staged,
+                name,
+                {kind: np.dtype(DTYPES[kind]) for kind in kinds},
+                tracks,
+                (rows for i in chosen for rows in rows_of(i)),
+            ),
+        }
+    for path in sorted(staged.rglob("*")):
+        if path.is_file():
+            target = out / path.relative_to(staged)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
+    write_split_file(out / SPLIT_FILE, found.recordings, [sets.get(i, "") for i in range(len(parts))])
+    return {
+        "sets": figures,
+        "skipped": [{"file": printable(name), "reason": reason} for name, reason in sorted(skipped.items())],
+        "duplicates": duplicates,
+    }
 
 
-def _visible_files(folder: Path) -> list[Path]:
-    """All files below a folder but hidden ones, which are the file manager's."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+def _given_split(found: Source, split: str | Path | None) -> list[str] | None:
+    """The set of each recording, if the split file or else the source says so."""
+    if split:
+        given, where = read_split_file(split, found.recordings), str(split)
+    elif found.is_split:
+        given, where = [recording.split for recording in found.recordings], str(found.root)
+    else:
+        return None
+    check_given(found.recordings, given, where)
+    return given
 
 
-def split_tracks(tracks: Mapping[str, Sequence[Path]], seed: int) -> dict[str, list[tuple[str, Path]]]:
-    """Deal each class's tracks out to train, val and test by SHARES, at least one to each, by a seeded shuffle.
+def _duplicates(recordings: Sequence[Recording], parts: Sequence[Part]) -> list[list[str]]:
+    """The names of recordings that are the same, byte by byte."""
+    same: dict[str, list[str]] = defaultdict(list)
+    for recording, part in zip(recordings, parts, strict=True):
+        if not part.error:
+            same[part.content].append(recording.name)
+    return [names for names in same.values() if len(names) > 1]
+
+
+def _crossing(recordings: Sequence[Recording], parts: Sequence[Part], sets: Mapping[int, str]) -> dict[str, str]:
+    """Name -> reason of recordings that a given split has in another set too: the last set keeps its copies.
+
+    So train loses what test has, and figures on val and test stay comparable with those of others.
+    """
+    kept: dict[str, tuple[int, str]] = {}
+    for i, name in sets.items():
+        if name:
+            place = (SETS.index(name), recordings[i].name)
+            kept[parts[i].content] = max(kept.get(parts[i].content, place), place)
+    reasons = {}
+    for i, name in sets.items():
+        if name and SETS[kept[parts[i].content][0]] != name:
+            last, twin = kept[parts[i].content]
+            reasons[recordings[i].name] = f"left out of {name}: {printable(twin)} in {SETS[last]} is the same recording"
+    return reasons
+
+
+def _rows_by_class(tracks: Sequence[TrackRows]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for each in tracks:
+        total[each.label] += each.n_rows
+    return dict(sorted(total.items()))
+
+
+def _row_dtype(kinds: Sequence[str]) -> np.dtype[Any]:
+    """One second in a part file: all its kinds of features, one after the other."""
+    return np.dtype([(kind, DTYPES[kind], FEATURE_SHAPES[kind]) for kind in kinds])
+
+
+def _made(kinds: Sequence[str]) -> str:
+    """Names how features are made: the same name, the same bytes. It keeps another call's leftovers from being used."""
+    return hashlib.sha256(json.dumps([list(kinds), _versions()]).encode()).hexdigest()[:12]
+
+
+def _part_path(parts: Path, content: str, made: str) -> Path:
+    return parts / content[:2] / f"{content}-{made}.rows"
+
+
+def _read_part(path: Path, n_rows: int, kinds: Sequence[str]) -> Iterator[NDArray[Any]]:
+    row = _row_dtype(kinds)
+    with path.open("rb") as file:
+        if path.stat().st_size != n_rows * row.itemsize:
+            raise DataError(f"{path}: is damaged; delete it and run the same command again")
+        while len(rows := np.fromfile(file, row, _ROWS_AT_A_TIME)):
+            yield rows
+
+
+def _inputs_digest(found: Source, settings: Mapping[str, Any]) -> str:
+    """What a dataset is made of, without reading the recordings: their names, labels, sizes, times; the settings."""
+    total = hashlib.sha256(json.dumps(settings).encode())
+    for recording in found.recordings:
+        try:
+            status = (found.root / recording.name).stat()
+            place = [status.st_size, status.st_mtime_ns]
+        except OSError:
+            place = []
+        total.update(json.dumps([*recording, *place]).encode())
+    return total.hexdigest()
+
+
+def _finished(out: Path, inputs: str) -> dict[str, Any] | None:
+    """The manifest of a finished dataset of these inputs; None where there is work to do.
 
     Raises:
-        DataError: a class with fewer than three tracks.
+        DataError: `out` holds something else, which nobody asked to have overwritten.
     """
-    sets: dict[str, list[tuple[str, Path]]] = {name: [] for name in SETS}
-    rng = np.random.default_rng(seed)
-    for label, paths in tracks.items():
-        if len(paths) < len(SETS):
-            raise DataError(f"{label}: has {len(paths)} tracks; each of {', '.join(SETS)} needs one of its own")
-        shuffled = [paths[i] for i in rng.permutation(len(paths))]
-        n_val, n_test = (max(1, round(SHARES[name] * len(paths))) for name in ("val", "test"))
-        dealt = {"val": shuffled[:n_val], "test": shuffled[n_val : n_val + n_test], "train": shuffled[n_val + n_test :]}
-        for name, chosen in dealt.items():
-            sets[name] += [(label, path) for path in chosen]
-    return sets
+    if (out / MANIFEST).exists():
+        manifest: dict[str, Any] = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+        if manifest.get("inputs") != inputs:
+            raise DataError(
+                f"{out}: holds a finished dataset of other recordings, settings or versions; delete it, or choose "
+                f"another folder"
+            )
+        return manifest
+    if not (out / WORK).exists() and any(path.name != _LOCK for path in out.iterdir()):
+        raise DataError(f"{out}: holds files that are no interrupted preparation; choose a new folder")
+    return None
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """What decides the features' last bits, beside the recordings."""
+    libraries = ("genreline", "numpy", "scipy", "torch", "soundfile", "av", "soxr")
+    return {"python": platform.python_version(), **{name: version(name) for name in libraries}}

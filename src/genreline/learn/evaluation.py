@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from genreline.data.layout import Labels, Split, indices
-from genreline.data.loaders import make_loader, split_tensor
+from genreline.data.loaders import split_loader
 from genreline.learn.checkpoint import Model
 from genreline.learn.metrics import per_class, score, score_by_track
 from genreline.learn.training import predict
@@ -24,7 +24,7 @@ def evaluate_model(model: Model, split: Split, where: str = "labels") -> dict[st
         DataError: labels that the model does not know.
     """
     targets = torch.from_numpy(indices(split.labels, model.classes, where, "the model"))
-    logits, _ = predict(make_loader(split_tensor(split), targets, batch_size=256), model.network)
+    logits, _ = predict(split_loader(split, targets, batch_size=256), model.network)
     loss = float(nn.functional.cross_entropy(logits, targets))
     truth, n_classes = targets.numpy(), len(model.classes)
     scores = score(truth, logits.argmax(dim=1).numpy(), n_classes, loss)

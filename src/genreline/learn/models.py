@@ -1,7 +1,7 @@
 """The two networks of the specification, and any configuration of them."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 import torch
@@ -103,6 +103,21 @@ class Standardise(nn.Module):
         rows = X.reshape(-1, *self.mean.shape).double()
         self.mean.copy_(rows.mean(dim=0))
         deviation = rows.std(dim=0, correction=0)
+        self.deviation.copy_(torch.where(deviation > 1e-6, deviation, 1.0))
+
+    def fit_blocks(self, blocks: Callable[[], Iterable[Tensor]]) -> None:
+        """`fit` for what memory does not hold: each call of `blocks` goes through all rows (n, *shape) anew."""
+
+        def mean_of(function: Callable[[Tensor], Tensor]) -> Tensor:
+            n, total = 0, torch.zeros_like(self.mean, dtype=torch.float64)
+            for block in blocks():
+                rows = block.reshape(-1, *self.mean.shape).double()
+                n, total = n + len(rows), total + function(rows).sum(dim=0)
+            return total / n
+
+        mean = mean_of(lambda rows: rows)
+        deviation = mean_of(lambda rows: (rows - mean).square()).sqrt()
+        self.mean.copy_(mean)
         self.deviation.copy_(torch.where(deviation > 1e-6, deviation, 1.0))
 
     def forward(self, x: Tensor) -> Tensor:

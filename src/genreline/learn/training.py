@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from genreline.data.layout import Dataset
-from genreline.data.loaders import Loader, make_loaders, split_tensor
+from genreline.data.layout import Dataset, row_blocks
+from genreline.data.loaders import Loader, is_mapped, make_loaders, split_tensor
 from genreline.errors import ConfigError
 from genreline.learn.augment import augment
 from genreline.learn.config import Config
@@ -236,7 +236,10 @@ def _new_network(config: Config, dataset: Dataset) -> nn.Module:
     network = build_network(config, dataset.train.X.shape[1:], len(dataset.classes))
     for module in network.modules():
         if isinstance(module, Standardise):
-            module.fit(split_tensor(dataset.train))
+            if is_mapped(dataset.train):
+                module.fit_blocks(lambda: (torch.tensor(rows).float() for _, rows in row_blocks(dataset.train.X)))
+            else:
+                module.fit(split_tensor(dataset.train))
     return network
 
 

@@ -158,9 +158,9 @@ def jobs_of(
                     config=config,
                     device=study.devices.get(variant, device),
                     repeat=study.repeats.get(variant, 0),
-                    root=Path(data),
+                    root=Path(data).absolute(),  # for workers that start elsewhere
                     data_digest=digests[config.features],
-                    folder=Path(out) / study.name,
+                    folder=Path(out).absolute() / study.name,
                 )
                 jobs.append(job)
     return jobs
@@ -171,12 +171,16 @@ def write_study(study: Study, out: str | Path) -> None:
     write_text(Path(out) / study.name / STUDY, json_text(study.model_dump()))
 
 
-def run_study(jobs: Sequence[Job], n_processes: int) -> Iterator[Job]:
+def run_study(
+    jobs: Sequence[Job], n_processes: int, backend: str = "processes", ray_address: str | None = None
+) -> Iterator[Job]:
     """Do the runs that are not done yet, side by side, one thread each; yields each job as it is done.
 
+    For `backend` and `ray_address` see `map_unordered`; all nodes must see the data and the results by the same paths.
     A run that fails is a result that says so, never the end of the study. `write_table` sums up.
     """
-    for job, _ in map_unordered(run_job, [job for job in jobs if not job.path.exists()], n_processes):
+    missing = [job for job in jobs if not job.path.exists()]
+    for job, _ in map_unordered(run_job, missing, n_processes, backend, ray_address):
         yield job
 
 
