@@ -46,7 +46,8 @@ async def fetched(url: str, limits: Limits) -> AsyncIterator[Path]:
         if "error" in answer:
             raise Problem(422, answer["error"])
         path = Path(folder, answer["path"])
-        if not path.resolve().is_relative_to(Path(folder).resolve()):  # said by a process that may not be ours any more
+        # A process that may not be ours any more has said so.
+        if not (path.resolve().is_relative_to(Path(folder).resolve()) and path.is_file()):
             raise Problem(422, "the link led to no file that can be heard")
         yield path
 
