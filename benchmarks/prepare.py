@@ -105,7 +105,7 @@ def by_stage(path: Path) -> dict[str, float]:
         start = time.process_time()
         chunks = list(_chunks(file, path.name))
         decoded = time.process_time()
-    waveform = np.concatenate(list(_resampled(iter(chunks), path.name)))
+    waveform = np.concatenate(list(_resampled(iter(chunks), path.name, RATE_HZ)))
     resampled = time.process_time()
     cut = segments(waveform)
     features(cut, "melgrams")
