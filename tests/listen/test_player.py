@@ -91,6 +91,15 @@ def test_the_sound_plays_and_the_cursor_moves_with_it(player, until):
     assert cursor_share(page) == pytest.approx(now_s(page) / DURATION_S, abs=0.02)
 
 
+def test_a_pause_before_the_sound_has_begun_is_no_error(player, until):
+    page = player()
+    press = "document.body.dispatchEvent(new KeyboardEvent('keydown', {key: ' ', bubbles: true}));"
+    load = "document.getElementById('sound').load();"
+    page.evaluate(f"() => {{ {load} {press} {press} setTimeout(() => (window.later = true), 100) }}")
+    until(page, "window.later")  # what goes wrong in a promise is a complaint of the page's, which fails the test
+    assert page.evaluate("document.getElementById('sound').paused")
+
+
 def test_a_click_and_a_drag_seek(player, wait_for_second):
     page = player()
     box = page.locator(".timeline-plot").first.bounding_box()

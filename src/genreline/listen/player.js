@@ -13,9 +13,13 @@ const runs = view.runs();
 listRuns(list, runs, (second) => {
   sound.currentTime = second;
   view.setCursor(second);
-  if (sound.src) sound.play();
+  if (sound.src) play();
 });
 const buttons = [...list.querySelectorAll("button")];
+
+function play() {
+  sound.play().catch(() => {}); // a pause came first, or it cannot be played, which is said below
+}
 
 /** The sound's place, in the timeline and in the list. */
 function follow() {
@@ -44,7 +48,7 @@ document.addEventListener("keydown", (event) => {
   const control = event.target.closest("button, a, input, audio"); // they have a use for the space bar themselves
   if (event.key !== " " || !sound.src || control || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
-  if (sound.paused) sound.play();
+  if (sound.paused) play();
   else sound.pause();
 });
 

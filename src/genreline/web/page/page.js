@@ -141,8 +141,7 @@ async function listen() {
     if (mine !== song.abort || error.name === "AbortError") return; // another song, or model, has taken over
     complain(error);
     byId("song").hidden = song.seconds.length === 0; // what was heard before it broke stays
-  } finally {
-    if (mine === song.abort) byId("progress").hidden = true;
+    byId("progress").hidden = true;
   }
 }
 
@@ -177,6 +176,7 @@ function finish(summary) {
     "Sounds like ", strong, `, with ${percent(share)} on average over ${clock(summary.duration_s)}${rest}: ${sure}.`,
   );
   tell(`Heard all of it, by ${summary.model}.`);
+  byId("progress").hidden = true;
   setDownloads(true);
   markRun();
 }
@@ -192,7 +192,11 @@ function seek(second) {
 
 function playFrom(second) {
   seek(second);
-  if (audio.readyState > 0) audio.play();
+  if (audio.readyState > 0) play();
+}
+
+function play() {
+  audio.play().catch(() => {}); // a pause, or another song, came first
 }
 
 function follow() {
@@ -215,7 +219,7 @@ audio.addEventListener("error", () => {
 byId("timeline").addEventListener("keydown", (event) => {
   if (event.key !== " " || audio.readyState === 0) return;
   event.preventDefault();
-  if (audio.paused) audio.play();
+  if (audio.paused) play();
   else audio.pause();
 });
 
