@@ -113,7 +113,10 @@ def test_a_killed_study_goes_on_to_the_same_results(course, tmp_path):
     kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "killed" / "many" / "runs").glob("[!.]*.json")}
     assert 2 <= len(kept) < 16
     for out in ("killed", "whole"):
-        subprocess.run([*command, "--out", str(tmp_path / out)], check=True, capture_output=True)
+        done = subprocess.run([*command, "--out", str(tmp_path / out)], check=True, capture_output=True, text=True)
+    lines = re.findall(r"many: (\d) running, done: lr\d, seed [01], (\d+) of 16 runs\n", done.stderr)
+    assert [int(n) for _, n in lines] == list(range(1, 17))  # a log file has a line a run
+    assert [int(running) for running, _ in lines] == [2] * 14 + [1, 0]
     for name, before in kept.items():
         assert (tmp_path / "killed" / "many" / "runs" / name).stat().st_mtime_ns == before
 

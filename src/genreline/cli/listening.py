@@ -1,0 +1,189 @@
+"""The commands of a song's journey: timelines of songs, labelled songs beside a test set, the web page."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from genreline.cli.terminal import AsJson, complain, print_json, print_table, progress_bar
+from genreline.errors import ConfigError, GenrelineError
+
+
+def predict(
+    audio: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="AUDIO...", help="Audio files, folders of them, URLs of songs, or - for a stream on stdin."
+        ),
+    ],
+    model: Annotated[
+        str, typer.Option(metavar="MODEL", help="A model folder, or the name of one that ships.")
+    ] = "genres7-cnn",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the timelines go.")] = Path(),
+    formats: Annotated[str, typer.Option(help="Of csv,png,json,txt (Audacity),rttm,jams,html (a player).")] = "csv,png",
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes side by side; as many as help if not said.")
+    ] = None,
+    raw_rate_hz: Annotated[
+        int | None, typer.Option(metavar="HZ", help="The stream is raw: 16-bit mono samples at this rate.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the timeline of each song, STEM.csv and STEM.png, and print a summary; exit 1 if a song failed.
+
+    Folders are searched for audio, and their subfolders appear again below --out. A stream (-) is heard as it arrives:
+    its rows are printed, as CSV, each as soon as its second is there, and nothing is written.
+    """
+    if "-" in audio:
+        if len(audio) > 1 or as_json:
+            raise ConfigError("-: a stream is heard alone, and printed as CSV; leave out the other files and --json")
+        _predict_stream(model, raw_rate_hz)
+        return
+    if raw_rate_hz is not None:
+        raise ConfigError("--raw-rate-hz: is for a stream; say - in place of the files")
+
+    from genreline.files import check_writable
+    from genreline.learn.checkpoint import load_model
+    from genreline.listen.batch import find_songs, hear_songs, parse_formats
+
+    chosen = parse_formats(formats)
+    check_writable(out)
+    load_model(model)  # what is wrong with it is told once, before any work
+    paths, failed = _fetched(audio)
+    found = find_songs(paths, out)
+    results: dict[int, dict[str, Any]] = {}
+    with progress_bar() as progress:
+        for place, song in progress.track(hear_songs(found, model, chosen, jobs), len(found), description="listening"):
+            results[place] = song
+            if "error" in song:
+                complain(GenrelineError(song["error"]))
+    songs = failed + [results[place] for place in sorted(results)]
+    done = [song for song in songs if "error" not in song]
+    if as_json:
+        print_json(songs)
+    else:
+        rows = [
+            [
+                song["file"],
+                f"{song['duration_s']:.1f}",
+                song["dominant"],
+                f"{song['overall'][song['dominant']]:.0%}",
+                song["n_runs"],
+                song[chosen[0]],
+            ]
+            for song in done
+        ]
+        if done:
+            print_table(["file", "seconds", "genre", "mean probability", "runs", "timeline"], rows)
+        if len(done) < len(songs):
+            typer.echo(f"{len(songs) - len(done)} of {len(songs)} files failed, see above")
+    if len(done) < len(songs):
+        raise typer.Exit(1)
+
+
+def compare(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder, or the name of one that ships.")],
+    songs: Annotated[list[str], typer.Argument(metavar="SONG...", help="Audio files whose genre is known.")],
+    label: Annotated[
+        list[str], typer.Option(metavar="NAME", help="The songs' genre; or given once for each song, in their order.")
+    ],
+    data: Annotated[
+        Path | None, typer.Option(metavar="DATA", help="Judge on its test set, by genre too, not on what was recorded.")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The picture.")] = Path("compare.png"),
+    as_json: AsJson = False,
+) -> None:
+    """Compare the share of seconds that a model labels right in songs with that on its test set (step 4.3)."""
+    from genreline.files import check_writable
+    from genreline.learn.checkpoint import load_model
+    from genreline.listen.comparison import compare_songs, figures_on_test, pair_labels, save_comparison, summary
+
+    loaded = load_model(model)
+    pairs = pair_labels(songs, label, loaded.classes)
+    check_writable(out.parent)
+    test = figures_on_test(loaded, data)
+    with progress_bar() as progress:
+        heard = list(progress.track(compare_songs(loaded, pairs), len(pairs), description="listening"))
+    for song in heard:
+        if "error" in song:
+            complain(GenrelineError(song["error"]))
+    done = [song for song in heard if "error" not in song]
+    if done:
+        save_comparison(done, test, out)
+    if as_json:
+        total = summary(done) if done else None
+        print_json({"model": model, "songs": heard, "all": total, "test": test, "png": str(out) if done else None})
+    elif done:
+        total, recall = summary(done), (test or {}).get("recall", {})
+        rows = [
+            [
+                song["file"],
+                song["label"],
+                song["n"],
+                f"{song['accuracy']:.3f}",
+                f"{recall[song['label']]:.3f}" if recall else "-",
+                f"{song['mean_probability']:.3f}",
+                song["dominant"],
+            ]
+            for song in done
+        ]
+        reference = f"{test['accuracy']:.3f}" if test else "-"
+        rows.append(["all songs", "", total["n"], f"{total['accuracy']:.3f}", reference, "", ""])
+        columns = ["song", "genre", "seconds", "accuracy", "on the test set", "mean probability", "sounds like"]
+        print_table(columns, rows)
+        typer.echo(
+            f"{total['n_right']} of {total['n']} seconds of the songs are labelled right; "
+            + (f"on the test set {reference} of {test['n']} seconds" if test else "no test set: say which with --data")
+            + f"\nneighbouring seconds are alike: {len(done)} song(s) are nearer to {len(done)} samples than to "
+            f"{total['n']}\npicture: {out}"
+        )
+    if len(done) < len(heard):
+        raise typer.Exit(1)
+
+
+def serve(
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; 0.0.0.0 is every one of this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    root_path: Annotated[str, typer.Option(metavar="PATH", help="Where a proxy puts it, as /genres.")] = "",
+    allow_urls: Annotated[bool, typer.Option("--allow-urls", help="Fetch songs from public URLs.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Songs heard at once, each by a process of 0.5 GB.")] = 2,
+) -> None:
+    """Serve the web page and the HTTP API, until SIGTERM or Ctrl-C."""
+    try:
+        from genreline.web.limits import Limits
+        from genreline.web.serve import serve
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"serve: {error.name} is missing; pip install 'genreline[web]' brings it") from error
+
+    serve(host, port, root_path, allow_urls, Limits(workers=workers))
+
+
+def _predict_stream(model: str, raw_rate_hz: int | None) -> None:
+    from genreline.listen.recognizer import Recognizer
+    from genreline.listen.stream import hear_stream
+
+    recognizer = Recognizer.load(model)
+    with open(0, "rb", buffering=0, closefd=False) as stdin:
+        hear_stream(recognizer, stdin, sys.stdout, raw_rate_hz)
+
+
+def _fetched(sources: list[str]) -> tuple[list[Path], list[dict[str, Any]]]:
+    """The files to listen to, URLs downloaded first; and a record of each URL that failed."""
+    from genreline.audio.fetch import fetch_all, is_url
+
+    if not any(map(is_url, sources)):
+        return [Path(source) for source in sources], []
+    from rich.markup import escape
+    from rich.progress import DownloadColumn
+
+    with progress_bar(DownloadColumn()) as progress:
+        tasks = {source: progress.add_task(escape(source), total=None) for source in sources if is_url(source)}
+        paths, failed = fetch_all(
+            sources, lambda url, done, total: progress.update(tasks[url], completed=done, total=total)
+        )
+    for _, error in failed:
+        complain(error)
+    return paths, [{"file": url, "error": str(error)} for url, error in failed]

@@ -1,0 +1,58 @@
+"""What commands show: results on standard output, progress and errors on standard error."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genreline.errors import GenrelineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.progress import Progress, ProgressColumn
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def progress_bar(amount: "ProgressColumn | None" = None) -> "Progress":
+    """A progress display with the time left, on standard error; lines that are printed meanwhile go above it."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    left = TimeRemainingColumn()
+    amount = amount or MofNCompleteColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeElapsedColumn(), "left", left)
+    # By itself rich takes the rate from the last 30 s, in which a slow item does not end.
+    return Progress(*columns, console=Console(stderr=True), speed_estimate_period=86_400)
+
+
+def print_table(columns: list[str], rows: "Iterable[Iterable[object]]") -> None:
+    """A plain table, its numbers to the right; as wide as it needs to be, so that no name is cut in a pipe."""
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in [columns, *texts]) for i in range(len(columns))]
+    for row in [columns, *texts]:
+        cells = (
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        typer.echo("  ".join(cells).rstrip())
+    typer.echo()
+
+
+def print_json(value: Any) -> None:
+    """The value as strict JSON, arrays as lists."""
+    from genreline.files import json_text
+
+    typer.echo(json_text(value), nl=False)
+
+
+def complain(error: GenrelineError) -> None:
+    """The error's one line."""
+    typer.echo(f"genreline: {' '.join(str(error).splitlines())}", err=True)
