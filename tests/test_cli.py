@@ -1,13 +1,16 @@
 """The commands as a user runs them: exit codes, what is printed where, and what is written."""
 
 import csv
+import http.server
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -140,6 +143,45 @@ def test_predict_writes_a_row_a_second(run, songs, model_folder):
         assert row["label"] == max(probabilities, key=probabilities.get)
         assert float(row["confidence"]) == max(probabilities.values())
     assert (out_dir / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.fixture
+def site(songs, monkeypatch):
+    """A server of the songs on this machine; gives its address."""
+    monkeypatch.setenv("GENRELINE_CACHE", str(songs / "cache"))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=songs)
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_urls_are_fetched_and_heard(run, site, songs, model_folder):
+    urls = f"{site}/a.wav", f"{site}/none.wav"
+    out = songs / "out"
+    code, shown, err = run("predict", *urls, songs / "b.flac", "--model", model_folder, "--out", out, "--json")
+    assert code == 1
+    failed, *done = json.loads(shown)
+    assert failed == {"file": urls[1], "error": f"{urls[1]}: the server answers 404 (File not found); check the URL"}
+    assert failed["error"] in err
+    assert [song["duration_s"] for song in done] == [3.25, 2.0]
+    assert len((out / "a.csv").read_text().splitlines()) == 5
+
+    labels = [part for name in ("rock", "jazz", "blues") for part in ("--label", name)]
+    (songs / "folder" / "sub").mkdir(parents=True)
+    for name in ("1.flac", "sub/2.flac"):
+        (songs / "folder" / name).write_bytes((songs / "b.flac").read_bytes())
+    compared = ("compare", model_folder, *urls, songs / "folder", *labels, "--out", songs / "c.png", "--json")
+    code, shown, _ = run(*compared)
+    assert code == 1
+    heard = json.loads(shown)["songs"]
+    assert heard[0] == {**failed, "label": "jazz"}
+    assert [(song["label"], song["n"]) for song in heard[1:]] == [("rock", 4), ("blues", 2), ("blues", 2)]
 
 
 def test_predict_goes_on_past_a_bad_file(run, songs, model_folder):

@@ -110,16 +110,16 @@ def fetch(
 
 def fetch_all(
     sources: Iterable[str], on_progress: Callable[[str, int, int | None], object]
-) -> tuple[list[Path], list[tuple[str, GenrelineError]]]:
-    """Paths of files, where a source is a URL of the file that it is fetched to; and which URLs failed, and why.
+) -> tuple[dict[str, Path], list[tuple[str, GenrelineError]]]:
+    """The path of each source, of a URL that of the file that it is fetched to; and which URLs failed, and why.
 
     `on_progress` is called with the URL and what `fetch` calls it with.
     """
-    paths: list[Path] = []
+    paths: dict[str, Path] = {}
     failed: list[tuple[str, GenrelineError]] = []
-    for source in sources:
+    for source in dict.fromkeys(sources):
         try:
-            paths.append(
+            paths[source] = (
                 fetch(source, on_progress=lambda *sizes, url=source: on_progress(url, *sizes)).path
                 if is_url(source)
                 else Path(source)

@@ -50,8 +50,8 @@ def predict(
     chosen = parse_formats(formats)
     check_writable(out)
     load_model(model)  # what is wrong with it is told once, before any work
-    paths, failed = _fetched(audio)
-    found = find_songs(paths, out)
+    files, failed = _fetched(audio)
+    found = find_songs([files[source] for source in audio if source in files], out)
     results: dict[int, dict[str, Any]] = {}
     with progress_bar() as progress:
         for place, song in progress.track(hear_songs(found, model, chosen, jobs), len(found), description="listening"):
@@ -84,9 +84,11 @@ def predict(
 
 def compare(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder, or the name of one that ships.")],
-    songs: Annotated[list[str], typer.Argument(metavar="SONG...", help="Audio files whose genre is known.")],
+    songs: Annotated[
+        list[str], typer.Argument(metavar="SONG...", help="Audio files, folders or URLs whose genre is known.")
+    ],
     label: Annotated[
-        list[str], typer.Option(metavar="NAME", help="The songs' genre; or given once for each song, in their order.")
+        list[str], typer.Option(metavar="NAME", help="Their genre; or given once for each SONG, in their order.")
     ],
     data: Annotated[
         Path | None, typer.Option(metavar="DATA", help="Judge on its test set, by genre too, not on what was recorded.")
@@ -97,17 +99,23 @@ def compare(
     """Compare the share of seconds that a model labels right in songs with that on its test set (step 4.3)."""
     from genreline.files import check_writable
     from genreline.learn.checkpoint import load_model
+    from genreline.listen.batch import find_songs
     from genreline.listen.comparison import compare_songs, figures_on_test, pair_labels, save_comparison, summary
 
     loaded = load_model(model)
     pairs = pair_labels(songs, label, loaded.classes)
     check_writable(out.parent)
     test = figures_on_test(loaded, data)
+    files, failed = _fetched(songs)
+    labelled = [
+        (song.path, name) for source, name in pairs if source in files for song in find_songs([files[source]], Path())
+    ]
     with progress_bar() as progress:
-        heard = list(progress.track(compare_songs(loaded, pairs), len(pairs), description="listening"))
+        heard = list(progress.track(compare_songs(loaded, labelled), len(labelled), description="listening"))
     for song in heard:
         if "error" in song:
             complain(GenrelineError(song["error"]))
+    heard = [{**song, "label": dict(pairs)[song["file"]]} for song in failed] + heard
     done = [song for song in heard if "error" not in song]
     if done:
         save_comparison(done, test, out)
@@ -170,12 +178,12 @@ def _predict_stream(model: str, raw_rate_hz: int | None) -> None:
         hear_stream(recognizer, stdin, sys.stdout, raw_rate_hz)
 
 
-def _fetched(sources: list[str]) -> tuple[list[Path], list[dict[str, Any]]]:
-    """The files to listen to, URLs downloaded first; and a record of each URL that failed."""
+def _fetched(sources: list[str]) -> tuple[dict[str, Path], list[dict[str, Any]]]:
+    """The file or folder of each source, URLs downloaded; and a record of each URL that failed."""
     from genreline.audio.fetch import fetch_all, is_url
 
     if not any(map(is_url, sources)):
-        return [Path(source) for source in sources], []
+        return {source: Path(source) for source in sources}, []
     from rich.markup import escape
     from rich.progress import DownloadColumn
 

@@ -19,8 +19,8 @@ from genreline.listen.recognizer import Recognizer
 _SONG, _TEST, _INK, _FAINT = "#00588f", "#1c2126", "#1c2126", "#626a72"
 
 
-def pair_labels(songs: Sequence[str | Path], labels: Sequence[str], classes: Sequence[str]) -> list[tuple[Path, str]]:
-    """Each song with its label: one label for all, or as many labels as songs, in their order.
+def pair_labels(songs: Sequence[str], labels: Sequence[str], classes: Sequence[str]) -> list[tuple[str, str]]:
+    """Each song (or folder of songs) with its label: one label for all, or as many labels as songs, in their order.
 
     Raises:
         DataError: another number of labels, or one that the model does not know.
@@ -32,7 +32,7 @@ def pair_labels(songs: Sequence[str | Path], labels: Sequence[str], classes: Seq
     if unknown := sorted(set(labels) - set(classes)):
         raise DataError(f"{', '.join(unknown)}: the model does not know this genre; it knows {', '.join(classes)}")
     each = [labels[0]] * len(songs) if len(labels) == 1 else labels
-    return [(Path(song), label) for song, label in zip(songs, each, strict=True)]
+    return list(zip(songs, each, strict=True))
 
 
 def compare_songs(model: Model, songs: Sequence[tuple[Path, str]]) -> Iterator[dict[str, Any]]:
