@@ -137,6 +137,29 @@ def test_a_run_plays_from_its_start(service, open_service, until, song):
     until(page, f"document.querySelector('.timeline-slider').ariaValueNow >= {int(start_s)}")
 
 
+def test_playing_draws_once_a_frame_however_often_it_is_sought_in(service, open_service, until, song):
+    page = open_service(service)
+    choose(page, song)
+    until(page, DONE)
+    until(page, "document.getElementById('audio').readyState >= 3")
+    page.locator("#runs button").first.click()
+    until(page, "!document.getElementById('audio').paused")
+    asked = page.evaluate(
+        """() => new Promise((resolve) => {
+          const [audio, ask] = [document.getElementById("audio"), window.requestAnimationFrame.bind(window)];
+          for (let i = 0; i < 20; i++) audio.dispatchEvent(new Event("seeked"));
+          let [frames, follows] = [0, 0];
+          window.requestAnimationFrame = (callback) => {
+            follows += callback.name === "follow";
+            return ask(callback);
+          };
+          const count = () => (++frames < 10 ? ask(count) : resolve(follows));
+          ask(count);
+        })"""
+    )
+    assert 1 <= asked <= 12
+
+
 def test_another_model_hears_the_same_song(service, open_service, until, song):
     page = open_service(service)
     choose(page, song)

@@ -30,10 +30,13 @@ function follow() {
   buttons[i]?.setAttribute("aria-current", "true");
 }
 
+let frame = 0;
+
 /** While it plays the cursor moves with every frame; the sound itself tells of its place only four times a second. */
 function followFrames() {
   follow();
-  if (!sound.paused) requestAnimationFrame(followFrames);
+  cancelAnimationFrame(frame); // a pause and a play within one frame would ask for two
+  if (!sound.paused) frame = requestAnimationFrame(followFrames);
 }
 
 sound.addEventListener("play", followFrames);

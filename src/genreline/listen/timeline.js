@@ -1,8 +1,9 @@
 /* The genre timeline in a browser: a lane for each genre, in it each second a bar as high as the genre's probability.
  *
  * The same picture as picture.py's, and the same numbers as timeline.py's. It has no dependencies, needs timeline.css
- * (whose custom properties hold the colours, the page's ground too: --timeline-page), and works under a Content-Security-Policy without 'unsafe-inline'. Titles and class names may be hostile:
- * every text goes in as textContent.
+ * (whose custom properties hold the colours, the page's ground too: --timeline-page), and works under a
+ * Content-Security-Policy without 'unsafe-inline'. Titles and class names may be hostile: every text goes in as
+ * textContent.
  *
  *   import { Timeline, clock, listRuns, percent } from "./timeline.js";
  *

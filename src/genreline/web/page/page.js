@@ -199,11 +199,14 @@ function play() {
   audio.play().catch(() => {}); // a pause, or another song, came first
 }
 
+let frame = 0; // the next one that is asked for: however many events begin to follow, there is one
+
 function follow() {
   view.setCursor(audio.currentTime);
   waveform.setCursor(audio.currentTime);
   markRun();
-  if (!audio.paused) requestAnimationFrame(follow);
+  cancelAnimationFrame(frame);
+  if (!audio.paused) frame = requestAnimationFrame(follow);
 }
 
 for (const event of ["play", "seeked", "pause"]) audio.addEventListener(event, follow);

@@ -95,7 +95,7 @@ export class Waveform {
     const colours = getComputedStyle(this._canvas);
     const colour = (name) => colours.getPropertyValue(`--timeline-${name}`);
     context.scale(ratio, ratio);
-    const loudest = Math.max(0.05, ...this._peaks.filter(Boolean));
+    const loudest = this._peaks.reduce((most, peak) => Math.max(most, peak || 0), 0.05); // too many to be arguments
     const step = 3; // a bar of two pixels and a gap
     for (let x = 0; x < width; x += step) {
       const from = Math.floor((x / width) * this._durationS * PEAKS_PER_S);
