@@ -5,6 +5,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -112,6 +113,29 @@ def seconds_of(run: Run, which: Which) -> float:
 
 def gap_of(run: Run, which: Which) -> float:
     return run.history[-1].val_loss - run.history[-1].train_loss
+
+
+def labels_of(study: Study) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Of every point of a study: what its runs are called, its variant, its settings of the grid."""
+    points = [
+        tuple(f"{key}={value}" for key, value in zip(study.grid, values, strict=True))
+        for values in product(*study.grid.values())
+    ]
+    return [(", ".join([variant, *point]), variant, point) for variant in study.variants for point in points]
+
+
+def entries_of(study: Study, runs: Sequence[Run]) -> list[Entry]:
+    """All points of a study; a study of a single point is judged after its last epoch and at its best snapshot."""
+    found = [
+        Entry(variant, tuple(sorted((r for r in runs if r.variant == label), key=lambda r: r.seed)), "best", setting)
+        for label, variant, point in labels_of(study)
+        for setting in [", ".join(point)]
+    ]
+    if len(found) == 1:
+        return [Entry("last epoch", found[0].runs, "last"), Entry("best snapshot", found[0].runs)]
+    if len(study.variants) == 1:
+        return [Entry(entry.setting, entry.runs) for entry in found]
+    return found
 
 
 def load_studies(folder: Path) -> list[tuple[Study, list[Run]]]:
