@@ -19,6 +19,7 @@ import torch
 import typer
 
 from genreline.cli import app
+from genreline.cli.terminal import progress_bar
 from genreline.learn.checkpoint import Model, load_model, save_model
 from genreline.learn.config import load_config
 from genreline.learn.models import build_network
@@ -326,3 +327,13 @@ def test_prepare(run, tmp_path):
     code, _, err = run("prepare", tmp_path / "music", tmp_path / "kinds", "--features", "mfccs,chroma")
     assert (code, err.strip().count("\n")) == (2, 0)
     assert "chroma cannot be computed" in err
+
+
+def test_the_time_left_is_told_of_items_that_take_minutes():
+    progress, clock_s = progress_bar(), [0.0]
+    progress.get_time = lambda: clock_s[0]
+    task = progress.add_task("a study", total=12, completed=2)  # two were done before
+    progress.advance(task, 0)
+    for clock_s[0] in (600.0, 601.0, 1199.0, 1200.0):  # two at a time, ten minutes each
+        progress.advance(task)
+    assert progress.tasks[0].time_remaining == 6 * 300
