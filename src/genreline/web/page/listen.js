@@ -1,5 +1,7 @@
 /* Talking to the service: what it has, and a song's seconds as they are recognised. */
 
+const CUT = "the connection was cut before the song was over; try again";
+
 /** What the service says is wrong, in one sentence. */
 export class Problem extends Error {}
 
@@ -17,7 +19,6 @@ export async function* hear(body, signal) {
   if (typeof body === "string") headers["Content-Type"] = "application/json";
   const response = await answered(fetch("v1/timeline", { method: "POST", body, headers, signal }));
   let text = "";
-  let ended = false;
   for await (const piece of pieces(response.body)) {
     const events = (text + piece).split("\n\n");
     text = events.pop();
@@ -25,11 +26,11 @@ export async function* hear(body, signal) {
       const [name, data] = event.split("\n", 2);
       const parsed = JSON.parse(data.slice("data: ".length));
       if (name === "event: error") throw new Problem(parsed.detail);
-      ended ||= name === "event: done";
       yield [name.slice("event: ".length), parsed];
+      if (name === "event: done") return;
     }
   }
-  if (!ended) throw new Problem("the connection was cut before the song was over; try again");
+  throw new Problem(CUT);
 }
 
 /** A timeline, as the service writes it, in another format, as a Blob. */
@@ -55,10 +56,15 @@ export async function withSound(page, file) {
 
 async function* pieces(stream) {
   const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
-  for (let read = await reader.read(); !read.done; read = await reader.read()) yield read.value;
+  try {
+    for (let read = await reader.read(); !read.done; read = await reader.read()) yield read.value;
+  } catch (error) {
+    throw error.name === "AbortError" ? error : new Problem(CUT);
+  }
 }
 
-async function answered(request) {
+/** The response of a `fetch`, if it says that all is well. */
+export async function answered(request) {
   let response;
   try {
     response = await request;

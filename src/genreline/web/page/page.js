@@ -1,6 +1,6 @@
 /* The page: a song is chosen, heard, played, and its timeline kept. */
 
-import { ask, hear, Problem, render, withSound } from "./listen.js";
+import { answered, ask, hear, Problem, render, withSound } from "./listen.js";
 import { recordWith } from "./recorder.js";
 import { clock, listRuns, percent, Timeline } from "./timeline.js";
 import { outline, Waveform } from "./waveform.js";
@@ -16,6 +16,7 @@ waveform.alignTo(slider);
 
 let limits = null;
 let song = null; // { file or url, name, seconds, summary, decoded, abort } of what is shown
+let choices = 0; // how many were made: what comes late for an earlier one is dropped
 
 // Choosing ------------------------------------------------------------------------------------------------------------
 
@@ -45,15 +46,15 @@ for (const type of ["dragenter", "dragover", "dragleave", "drop"]) {
 }
 
 byId("example").addEventListener("change", async ({ target }) => {
-  const { value: name, selectedOptions } = target;
-  if (!name) return;
+  if (!target.value) return;
+  const title = target.selectedOptions[0].text.split(",")[0];
+  const mine = ++choices;
   tell("Composing the example…");
   try {
-    const response = await fetch(`v1/examples/${name}`);
-    if (!response.ok) throw new Problem("the example could not be composed; try again later");
-    await open(new File([await response.blob()], `${selectedOptions[0].text.split(",")[0]}.wav`, { type: "audio/wav" }));
+    const sound = await (await answered(fetch(`v1/examples/${target.value}`))).blob();
+    if (mine === choices) await open(new File([sound], `${title}.wav`, { type: "audio/wav" }));
   } catch (error) {
-    complain(error);
+    if (mine === choices) complain(error);
   }
 });
 
@@ -68,7 +69,7 @@ byId("model").addEventListener("change", () => song && listen());
 
 byId("about").addEventListener("click", async () => {
   try {
-    const response = await fetch(`v1/models/${byId("model").value}/card`);
+    const response = await answered(fetch(`v1/models/${byId("model").value}/card`));
     const card = new DOMParser().parseFromString(await response.text(), "text/html");
     byId("card-text").replaceChildren(...card.body.childNodes);
     byId("card").showModal();
@@ -80,6 +81,8 @@ byId("about").addEventListener("click", async () => {
 // Hearing -------------------------------------------------------------------------------------------------------------
 
 async function open(file) {
+  if (!limits) await ready; // somebody was faster than the service
+  if (!limits) return;
   if (file.size > limits.max_bytes) {
     complain(new Problem(`${file.name}: is larger than the ${limits.max_bytes / 1e6} MB that are taken here`));
     return;
@@ -106,12 +109,15 @@ async function openLink(url) {
 }
 
 function show(chosen) {
+  choices++;
   song?.abort?.abort();
   song = { ...chosen, seconds: [], summary: null, decoded: false };
   setTitle(chosen.name.replace(/\.[^.]*$/, ""));
+  audio.currentTime = 0; // where the one before it would have begun, had it come
   audio.hidden = false;
   byId("mute").hidden = true;
   waveform.clear();
+  view.clear();
   setDuration(null);
 }
 
@@ -132,10 +138,9 @@ async function listen() {
   const model = byId("model").value;
   try {
     for await (const [event, data] of hear(request(model), signal)) {
-      if (event === "start") view.setClasses(data.classes);
+      if (event === "start") setClasses(data.classes);
       else if (event === "second") addSecond(data);
       else finish(data);
-      view.setCursor(audio.currentTime);
     }
   } catch (error) {
     if (mine !== song.abort || error.name === "AbortError") return; // another song, or model, has taken over
@@ -151,6 +156,12 @@ function request(model) {
   form.append("model", model);
   form.append("file", song.file, song.file.name);
   return form;
+}
+
+function setClasses(classes) {
+  const { cursorS } = view;
+  view.setClasses(classes); // which goes back to 0, though the sound may be playing already
+  view.setCursor(cursorS);
 }
 
 function addSecond({ peaks, ...second }) {
@@ -184,7 +195,7 @@ function finish(summary) {
 // Playing -------------------------------------------------------------------------------------------------------------
 
 function seek(second) {
-  if (audio.readyState > 0) audio.currentTime = second;
+  if (audio.src) audio.currentTime = second; // of a sound that is not there yet, where it will begin
   view.setCursor(second);
   waveform.setCursor(second);
   markRun();
@@ -251,12 +262,14 @@ for (const [format, label] of Object.entries(FORMATS)) {
 }
 
 async function keep(format) {
+  const { summary, seconds, file } = song; // another may be chosen meanwhile
+  const hasSound = format === "html" && !audio.hidden;
   try {
-    const page = await render({ ...song.summary, seconds: song.seconds }, format);
-    const blob = format === "html" && !audio.hidden ? await withSound(page, song.file) : page;
+    const page = await render({ ...summary, seconds }, format);
+    const blob = hasSound ? await withSound(page, file) : page;
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
-    link.download = `${song.summary.title || "timeline"}.${format}`;
+    link.download = `${summary.title || "timeline"}.${format}`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
     tell(`Kept as ${link.download}.`);
@@ -292,4 +305,4 @@ function complain(error) {
 }
 
 setDownloads(false);
-prepare().catch(complain);
+const ready = prepare().catch(complain);

@@ -5,6 +5,7 @@ const MOST_MS = 600_000; // a recording that somebody has forgotten ends
 /** A button that records while it is pressed in; `onFile` gets the recording, `onTell` what is going on. */
 export function recordWith(button, onFile, onTell, onProblem) {
   let recorder = null;
+  let asking = false; // for the microphone, which a second click must not do
   if (!navigator.mediaDevices || !window.MediaRecorder) {
     button.disabled = true;
     button.title = "This browser gives the microphone only to pages that come by https.";
@@ -12,33 +13,47 @@ export function recordWith(button, onFile, onTell, onProblem) {
   }
   button.setAttribute("aria-pressed", "false");
   button.addEventListener("click", async () => {
+    if (asking) return;
     if (recorder) {
       recorder.stop();
       return;
     }
-    let stream;
+    asking = true;
+    let stream = null;
     try {
       stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+      recorder = record(stream);
     } catch (error) {
+      release(stream);
       onProblem(`the microphone cannot be used (${error.name}); allow it in the browser's settings`);
       return;
+    } finally {
+      asking = false;
     }
-    const pieces = [];
-    recorder = new MediaRecorder(stream);
-    recorder.addEventListener("dataavailable", (event) => pieces.push(event.data));
-    recorder.addEventListener("stop", () => {
-      for (const track of stream.getTracks()) track.stop();
-      const type = recorder.mimeType;
-      recorder = null;
-      button.textContent = "Record";
-      button.setAttribute("aria-pressed", "false");
-      onFile(new File(pieces, `recording.${type.includes("mp4") ? "mp4" : "webm"}`, { type }));
-    });
-    recorder.start();
-    const forgotten = setTimeout(() => recorder?.stop(), MOST_MS);
-    recorder.addEventListener("stop", () => clearTimeout(forgotten));
     button.textContent = "Stop";
     button.setAttribute("aria-pressed", "true");
     onTell("Recording. Press Stop to hear what it is.");
   });
+
+  /** A recorder of the stream, at work. */
+  function record(stream) {
+    const pieces = [];
+    const mine = new MediaRecorder(stream);
+    const forgotten = setTimeout(() => mine.stop(), MOST_MS);
+    mine.addEventListener("dataavailable", (event) => pieces.push(event.data));
+    mine.addEventListener("stop", () => {
+      clearTimeout(forgotten);
+      release(stream);
+      recorder = null;
+      button.textContent = "Record";
+      button.setAttribute("aria-pressed", "false");
+      onFile(new File(pieces, `recording.${mine.mimeType.includes("mp4") ? "mp4" : "webm"}`, { type: mine.mimeType }));
+    });
+    mine.start();
+    return mine;
+  }
+}
+
+function release(stream) {
+  for (const track of stream?.getTracks() ?? []) track.stop();
 }
