@@ -422,6 +422,7 @@ def test_what_speaks_no_http_is_told(world, cache):
         ("169.254.169.254", False), ("100.64.0.1", False), ("224.0.0.1", False), ("255.255.255.255", False),
         ("::1", False), ("::", False), ("fe80::1%eth0", False), ("fc00::1", False), ("fec0::1", False),
         ("ff02::1", False), ("::ffff:127.0.0.1", False), ("2002:7f00:1::", False), ("64:ff9b::7f00:1", False),
+        ("64:ff9b:1::7f00:1", False), ("64:ff9b:1::808:808", False),
     ],
 )  # fmt: skip
 def test_public_addresses_are_told_from_internal_ones(address, public):

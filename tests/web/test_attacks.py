@@ -11,10 +11,16 @@ import struct
 import time
 import zipfile
 import zlib
+from unittest.mock import Mock
 
 import httpx
 import psutil
 import pytest
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from genreline.web.limits import Limits
+from genreline.web.security import careful_protocol
 
 STREAM = {"Accept": "text/event-stream"}
 BOUNDARY = "end-of-part"
@@ -151,6 +157,29 @@ def test_who_does_not_read_the_answers_is_dropped(strict, eventually):
         connection.sendall(10 * b"GET /assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n")
         server = psutil.Process(strict.process.pid)
         eventually(lambda: own not in [each.raddr for each in server.net_connections()], "the end of the connection")
+
+
+def test_who_reads_slowly_is_served_and_who_stops_is_dropped():
+    """The protocol by itself, with a clock of the test's own: no socket here is slow enough."""
+    loop = Mock(call_later=Mock(side_effect=lambda *_: Mock()))
+    waiting = [0]
+    transport = Mock(get_extra_info=lambda *_: None, get_write_buffer_size=lambda: waiting[0])
+    protocol = careful_protocol(Limits())(Config(None), ServerState(), {}, loop)
+    protocol.connection_made(transport)
+
+    def pass_time():
+        """Until what was asked for last is done."""
+        (seconds, action), _ = loop.call_later.call_args
+        assert seconds == Limits().idle_timeout_s
+        action()
+
+    waiting[0] = 1_000_000
+    protocol.pause_writing()
+    for waiting[0] in (999_000, 500_000, 100_000):
+        pass_time()
+        assert not transport.abort.called
+    pass_time()  # without a byte
+    assert transport.abort.called
 
 
 def test_who_does_not_read_the_answer_holds_no_worker(strict, long_song, song, eventually):

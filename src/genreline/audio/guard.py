@@ -25,6 +25,7 @@ STALL_S = 20.0
 MOST_REDIRECTS = 10
 
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
+_LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")  # RFC 8215: for use within a network; Python 3.11 calls it global
 _PIECE = 65536  # bytes read at a time
 
 
@@ -35,7 +36,7 @@ def is_public(address: str) -> bool:
         if ip.ipv4_mapped:
             return is_public(str(ip.ipv4_mapped))
         inside = [ip.sixtofour, *(ip.teredo or ()), ip_address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None]
-        if ip.is_site_local or any(inner and not is_public(str(inner)) for inner in inside):
+        if ip.is_site_local or ip in _LOCAL_NAT64 or any(inner and not is_public(str(inner)) for inner in inside):
             return False
     return ip.is_global and not ip.is_multicast
 
@@ -265,6 +266,7 @@ class _Connection(http.client.HTTPConnection):
             raise self.guard.refuse(f"leads to {self.host} ({internal[0]}), which is not on the public internet")
         error: OSError | None = None
         for family, kind, protocol, _, place in found:
+            self.guard.check()  # the time may be up, as nothing breaks into a connect
             connection = socket.socket(family, kind, protocol)
             connection.settimeout(self.timeout)
             try:

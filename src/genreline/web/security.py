@@ -168,13 +168,25 @@ def careful_protocol(limits: Limits) -> type[H11Protocol]:
             super().connection_lost(exc)
 
         def pause_writing(self) -> None:
-            self._stuck = self.loop.call_later(limits.idle_timeout_s, self.transport.abort)
+            self._watch_reader()
             super().pause_writing()
 
         def resume_writing(self) -> None:
             if self._stuck:
                 self._stuck.cancel()
             super().resume_writing()
+
+        def _watch_reader(self) -> None:
+            """Drop the connection if of what waits to be taken nothing is, again and again until enough has been."""
+            waiting = self.transport.get_write_buffer_size()
+
+            def look() -> None:
+                if self.transport.get_write_buffer_size() < waiting:
+                    self._watch_reader()
+                else:
+                    self.transport.abort()
+
+            self._stuck = self.loop.call_later(limits.idle_timeout_s, look)
 
         def _is_serving(self) -> bool:
             cycle: Any = self.cycle
