@@ -102,3 +102,13 @@ def test_a_song_is_never_overwritten(tmp_path):
     ((_, result),) = hear_songs([Song(tmp_path / "song.txt", tmp_path / "song")], MODEL, ("txt",))
     assert "would take its place" in result["error"]
     assert (tmp_path / "song.txt").read_bytes() == before
+
+
+def test_a_name_that_is_too_long_for_its_timeline_fails_alone(tmp_path):
+    names = [f"{'a' * 251}.wav", "b.wav"]
+    for name in names:
+        write(tmp_path / name)
+    songs = find_songs([tmp_path / name for name in names], tmp_path / "out")
+    (_, failed), (_, done) = hear_songs(songs, MODEL, ("json",))
+    assert "File name too long" in failed["error"]
+    assert done["json"] == str(tmp_path / "out" / "b.json")

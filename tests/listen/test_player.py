@@ -15,7 +15,7 @@ from genreline.audio.decode import decode
 from genreline.audio.encode import playable
 from genreline.errors import AudioError
 from genreline.listen.player import save_player, to_html
-from genreline.listen.timeline import Timeline
+from genreline.listen.timeline import Timeline, clock
 
 CLASSES = ("blues", "classical", "hiphop", "rock_metal_hardrock")
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
@@ -228,6 +228,10 @@ def test_the_browser_computes_what_python_does(empty_page):
     assert (second["start_s"], second["end_s"], second["label"]) == (7, 8, timeline.labels[7])
     assert last["start_s"] == 399
     assert none is None
+    times_s = [0, 7.9999999, 19.5, 59.999, 61, 3599.9, 3600, 10800.25]
+    shown = page.evaluate("(times) => times.map((s) => [clock(s), clock(s, true)])", times_s)
+    assert shown == [[clock(second), clock(second, hours=True)] for second in times_s]
+    assert shown[2][0] == "0:19"
 
 
 @pytest.fixture
@@ -235,7 +239,7 @@ def empty_page(open_page, until, tmp_path):
     """A page with nothing but the renderer, as another page would load it."""
     script = resources.files("genreline.listen").joinpath("timeline.js").read_text()
     (tmp_path / "empty.html").write_text(
-        f"<!doctype html><body><script type=module>{script};window.Timeline = Timeline</script>"
+        f"<!doctype html><body><script type=module>{script};Object.assign(window, {{ Timeline, clock }})</script>"
     )
     page = open_page((tmp_path / "empty.html").as_uri())
     until(page, "window.Timeline")

@@ -264,14 +264,15 @@ def study(
         todo = jobs_of(chosen, data, out, seeds, epochs, device)
         write_study(chosen, out)
         left = sum(not job.path.exists() for job in todo)
+        at_once = jobs if backend is Backend.processes else None
         with progress_bar() as progress:
-            task = progress.add_task(
-                _running(chosen.name, min(jobs, left)), total=len(todo), completed=len(todo) - left
-            )
+            text = _study_text(chosen.name, left, at_once)
+            task = progress.add_task(text, total=len(todo), completed=len(todo) - left)
             progress.advance(task, 0)  # the time left counts from now, not from the end of the first run
             for job in run_study(todo, jobs, backend.value, ray_address):
                 left -= 1
-                text = f"{_running(chosen.name, min(jobs, left))}, done: {escape(job.variant)}, seed {job.config.seed}"
+                text = _study_text(chosen.name, left, at_once)
+                text += f", done: {escape(job.variant)}, seed {job.config.seed}"
                 progress.update(task, advance=1, description=text)
                 if not progress.console.is_terminal:  # a log file gets a line a run instead of a display
                     progress.console.print(f"{text}, {len(todo) - left} of {len(todo)} runs", soft_wrap=True)
@@ -339,8 +340,9 @@ class _PrepareProgress:
             self._progress.console.print(f"{what}, {step.done} of {step.total} files", soft_wrap=True)
 
 
-def _running(study: str, n: int) -> str:
-    return f"{study}: {n} running"
+def _study_text(study: str, left: int, at_once: int | None) -> str:
+    """What a study is at; how many runs a cluster has at work is not known (None)."""
+    return f"{study}: {left} left" if at_once is None else f"{study}: {min(at_once, left)} running"
 
 
 def _show_epoch(progress: "Progress", task: Any, epoch: "Epoch") -> None:

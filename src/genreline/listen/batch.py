@@ -111,7 +111,7 @@ def _hear(job: _Job) -> dict[str, Any]:
         written = {}
         for name in job.formats:
             target = job.song.stem.with_name(f"{job.song.stem.name}.{name}")
-            if target.exists() and path.samefile(target):
+            if os.path.exists(target) and path.samefile(target):  # Path.exists raises for a name that is too long
                 raise ConfigError(f"{path}: its timeline would take its place; choose another --out")
             if name == "html":
                 save_player(timeline, path, target)

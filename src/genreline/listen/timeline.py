@@ -273,8 +273,8 @@ class Timeline:
 
 
 def clock(second: float, hours: bool = False) -> str:
-    """A time as m:ss, or as h:mm:ss from an hour on (or if asked to)."""
-    minutes, seconds = divmod(round(second), 60)
+    """A time as m:ss, or as h:mm:ss from an hour on (or if asked to); of a second that has begun, its start."""
+    minutes, seconds = divmod(int(second + 1e-6), 60)
     if hours or minutes >= 60:
         return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
     return f"{minutes}:{seconds:02}"
