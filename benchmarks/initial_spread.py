@@ -19,6 +19,7 @@ from scipy.stats import spearmanr
 
 from genreline import Config, Dataset, load_config, load_dataset
 from genreline.files import replacing, write_text
+from genreline.learn.checkpoint import versions
 from genreline.learn.models import build_network
 from genreline.learn.training import seed_everything
 from genreline.study.results import Run, load_studies
@@ -72,12 +73,14 @@ def main() -> None:
 def table(points: list[tuple[str, str, float, float]], digest: str) -> str:
     trained = [point for point in points if not math.isnan(point[3])]
     rho = spearmanr([point[2] for point in trained], [point[3] for point in trained]).statistic
+    made = versions()
     lines = [
         "Made by `benchmarks/initial_spread.py`; never edited by hand.",
         "",
         f"Standard deviation of the first logits over {N_SEGMENTS} segments (genres7, {digest[:12]}), and the best",
         f"validation macro F1 that SGD at 0.002 reaches from those weights within {EPOCHS} epochs (one seed; - if it",
         f"was not tried). Over the {len(trained)} that were trained, Spearman's correlation of the two is {rho:.2f}.",
+        f"Spreads: commit {made['commit']}, torch {made['torch']}, CPU; of the runs the report tells.",
         "",
         f"| activation | {' | '.join(f'{inputs}: spread | macro F1' for inputs in INPUTS)} |",
         f"| --- |{' ---: |' * 2 * len(INPUTS)}",
