@@ -2,6 +2,7 @@
 
 import csv
 import http.server
+import inspect
 import json
 import os
 import re
@@ -19,10 +20,12 @@ import torch
 import typer
 
 from genreline.cli import app
+from genreline.cli.listening import predict
 from genreline.cli.terminal import progress_bar
 from genreline.learn.checkpoint import Model, load_model, save_model
 from genreline.learn.config import load_config
 from genreline.learn.models import build_network
+from genreline.listen.recognizer import DEFAULT_MODEL
 
 
 @pytest.fixture
@@ -337,3 +340,8 @@ def test_the_time_left_is_told_of_items_that_take_minutes():
     for clock_s[0] in (600.0, 601.0, 1199.0, 1200.0):  # two at a time, ten minutes each
         progress.advance(task)
     assert progress.tasks[0].time_remaining == 6 * 300
+
+
+def test_predict_uses_the_default_model():
+    """Which the command names itself, for importing it would take seconds of every --help."""
+    assert inspect.signature(predict).parameters["model"].default == DEFAULT_MODEL
