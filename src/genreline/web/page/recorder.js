@@ -39,7 +39,6 @@ export function recordWith(button, onFile, onTell, onProblem) {
   function record(stream) {
     const pieces = [];
     const mine = new MediaRecorder(stream);
-    const forgotten = setTimeout(() => mine.stop(), MOST_MS);
     mine.addEventListener("dataavailable", (event) => pieces.push(event.data));
     mine.addEventListener("stop", () => {
       clearTimeout(forgotten);
@@ -50,6 +49,7 @@ export function recordWith(button, onFile, onTell, onProblem) {
       onFile(new File(pieces, `recording.${mine.mimeType.includes("mp4") ? "mp4" : "webm"}`, { type: mine.mimeType }));
     });
     mine.start();
+    const forgotten = setTimeout(() => mine.stop(), MOST_MS);
     return mine;
   }
 }
