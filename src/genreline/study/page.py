@@ -76,6 +76,7 @@ th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align:
   white-space: nowrap; }
 th:first-child { text-align: left; position: sticky; left: 0; background: var(--paper);
   min-width: 6.5rem; max-width: 14rem; white-space: normal; }
+th:last-child, td:last-child { white-space: normal; min-width: 7rem; }
 caption span { display: block; position: sticky; left: 0; max-width: calc(100vw - 3rem); }
 figure { margin: 1.5rem 0; }
 img { max-width: 100%; height: auto; background: #fff; border-radius: .4rem; }
