@@ -19,11 +19,11 @@ from scipy.stats import spearmanr
 
 from genreline import Config, Dataset, load_config, load_dataset
 from genreline.files import replacing, write_text
-from genreline.learn.checkpoint import versions
-from genreline.learn.models import build_network
-from genreline.learn.training import seed_everything
-from genreline.study.results import Run, load_studies
-from genreline.study.studies import load_study
+from genreline.provenance import versions
+from genreline.study.records import Run, load_studies
+from genreline.study.runner import load_study
+from genreline.train.loop import seed_everything
+from genreline.train.models import build_network
 
 RESULTS = Path(__file__).parents[1] / "results"
 N_SEGMENTS, EPOCHS, ONE_CLASS = 512, 15, 0.1

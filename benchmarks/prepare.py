@@ -33,9 +33,9 @@ import torch
 
 from genreline import features, prepare, segments
 from genreline.audio.decode import RATE_HZ, _chunks, _resampled
-from genreline.data.music import GENRES, compose
+from genreline.demo.music import GENRES, compose
 from genreline.files import json_text, write_text
-from genreline.learn.checkpoint import versions
+from genreline.provenance import versions
 
 RESULTS = Path(__file__).parents[1] / "results"
 FORMATS = ("wav", "flac", "mp3", "ogg", "opus", "m4a")

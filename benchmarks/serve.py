@@ -28,9 +28,9 @@ import numpy as np
 import psutil
 import soundfile
 
-from genreline.data.music import compose
+from genreline.demo.music import compose
 from genreline.files import json_text, write_text
-from genreline.learn.checkpoint import versions
+from genreline.provenance import versions
 
 SERVE = """
 import sys

@@ -16,7 +16,7 @@ import torch
 
 from genreline import evaluate, fit, load_config, load_dataset, make_loaders
 from genreline.files import json_text, write_text
-from genreline.learn.checkpoint import versions
+from genreline.provenance import versions
 
 RESULTS = Path(__file__).parents[1] / "results"
 STEPS = {

@@ -61,9 +61,9 @@ from torch import nn
 
 import genreline
 from genreline import ConvNet, FeedForward, evaluate, fit, load_config, load_dataset, make_loaders, show_study, train
-from genreline.audio.fetch import fetch, is_url
-from genreline.data.music import GENRES, compose
-from genreline.learn.training import train_epoch
+from genreline.demo.music import GENRES, compose
+from genreline.fetch.cache import fetch, is_url
+from genreline.train.loop import train_epoch
 
 # %% [markdown]
 # What to run on, and how long. `DATA` is a folder with `{train,val,test}/{mfccs,melgrams}/{X.npy,labels.npy}`; empty,

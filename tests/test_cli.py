@@ -22,10 +22,10 @@ import typer
 from genreline.cli import app
 from genreline.cli.listening import predict
 from genreline.cli.terminal import progress_bar
-from genreline.learn.checkpoint import Model, load_model, save_model
-from genreline.learn.config import load_config
-from genreline.learn.models import build_network
-from genreline.listen.recognizer import DEFAULT_MODEL
+from genreline.predict.recognizer import DEFAULT_MODEL
+from genreline.train.checkpoint import Model, load_model, save_model
+from genreline.train.config import load_config
+from genreline.train.models import build_network
 
 
 @pytest.fixture

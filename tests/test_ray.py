@@ -12,7 +12,7 @@ import soundfile
 from genreline.data.prepare import prepare
 from genreline.errors import ConfigError
 from genreline.parallel import map_unordered
-from genreline.study.studies import jobs_of, load_results, load_study, run_job, run_study
+from genreline.study.runner import jobs_of, load_results, load_study, run_job, run_study
 
 from .data.test_prepare import contents
 

@@ -8,9 +8,9 @@ import pytest
 import soundfile
 
 from genreline import Recognizer, load_dataset, load_model, load_split, shipped_models
-from genreline.learn.checkpoint import DESCRIPTION, _shipped_folder
-from genreline.learn.evaluation import evaluate_model
-from genreline.listen.recognizer import DEFAULT_MODEL
+from genreline.predict.recognizer import DEFAULT_MODEL
+from genreline.train.checkpoint import DESCRIPTION, _shipped_folder
+from genreline.train.evaluate import evaluate_model
 
 DATA = {"course-fnn": "course", "genres7-cnn": "genres7"}
 

@@ -11,11 +11,11 @@ from scipy import stats
 
 from genreline.errors import DataError
 from genreline.files import json_text
-from genreline.learn.config import load_config
-from genreline.learn.metrics import per_class
+from genreline.study.records import Entry, Run, compare, holm
 from genreline.study.report import write_report
-from genreline.study.results import Entry, Run, compare, holm
-from genreline.study.studies import Study
+from genreline.study.runner import Study
+from genreline.train.config import load_config
+from genreline.train.metrics import per_class
 
 CLASSES = ["blues", "jazz & <rock>"]
 

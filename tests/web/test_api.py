@@ -12,9 +12,9 @@ import soundfile
 from prometheus_client.parser import text_string_to_metric_families
 
 from genreline.errors import AudioError
-from genreline.learn.checkpoint import load_model, shipped_models
-from genreline.listen.recognizer import Recognizer
-from genreline.listen.timeline import Timeline
+from genreline.predict.recognizer import Recognizer
+from genreline.predict.timeline import Timeline
+from genreline.train.checkpoint import load_model, shipped_models
 
 
 def named(data, name="song.wav"):

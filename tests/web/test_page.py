@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from genreline.listen.recognizer import Recognizer
-from genreline.listen.timeline import Timeline
+from genreline.predict.recognizer import Recognizer
+from genreline.predict.timeline import Timeline
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 DONE = "!document.querySelector('#downloads button').disabled"

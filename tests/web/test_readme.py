@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from genreline.listen.recognizer import Recognizer
-from genreline.listen.timeline import Timeline
+from genreline.predict.recognizer import Recognizer
+from genreline.predict.timeline import Timeline
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 ADDRESS = "http://127.0.0.1:8000"

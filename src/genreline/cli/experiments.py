@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from genreline.data.prepare import Step
-    from genreline.learn.training import Epoch
+    from genreline.train.loop import Epoch
 
 
 class Features(StrEnum):
@@ -153,15 +153,15 @@ def train(
     Settings come from the file, over them the options, over them --set. The defaults are the source's: SGD at 0.002,
     cross-entropy, 30 epochs, batches of 16; --model cnn is the pooled and padded network of step 2.4.
     """
-    from genreline.learn.config import load_config
+    from genreline.train.config import load_config
 
     options = [f"features={features}"] * bool(features) + [f"model.name={model}"] * bool(model)
     settings = load_config(config, [*options, *(set_ or [])])
 
     from genreline.data.layout import load_dataset
     from genreline.files import check_writable
-    from genreline.learn.checkpoint import Model, save_model
-    from genreline.learn.training import fit
+    from genreline.train.checkpoint import Model, save_model
+    from genreline.train.loop import fit
 
     dataset = load_dataset(data, settings.features)
     check_writable(out)
@@ -198,8 +198,8 @@ def evaluate(
 ) -> None:
     """Print loss, macro F1, accuracy, per-class figures and the confusion matrix on a set."""
     from genreline.data.layout import load_split
-    from genreline.learn.checkpoint import load_model
-    from genreline.learn.evaluation import evaluate_model
+    from genreline.train.checkpoint import load_model
+    from genreline.train.evaluate import evaluate_model
 
     loaded = load_model(model)
     figures = evaluate_model(loaded, load_split(data, split.value, loaded.config.features), f"{data / split.value}")
@@ -241,7 +241,7 @@ def study(
     """Do every run of a study that is not done yet, and print its table; stop and go on at any time."""
     from rich.markup import escape
 
-    from genreline.study.studies import (
+    from genreline.study.runner import (
         COLUMNS,
         jobs_of,
         load_study,
@@ -298,7 +298,7 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Compose music in four genres, train a network on it, and draw the timeline of a medley. All synthetic."""
-    from genreline.demo import run_demo
+    from genreline.demo.demo import run_demo
 
     with progress_bar() as progress:
         result = run_demo(out, progress)

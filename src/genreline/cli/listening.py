@@ -44,8 +44,8 @@ def predict(
         raise ConfigError("--raw-rate-hz: is for a stream; say - in place of the files")
 
     from genreline.files import check_writable
-    from genreline.learn.checkpoint import load_model
-    from genreline.listen.batch import find_songs, hear_songs, parse_formats
+    from genreline.predict.files import find_songs, hear_songs, parse_formats
+    from genreline.train.checkpoint import load_model
 
     chosen = parse_formats(formats)
     check_writable(out)
@@ -98,9 +98,9 @@ def compare(
 ) -> None:
     """Compare the share of seconds that a model labels right in songs with that on its test set (step 4.3)."""
     from genreline.files import check_writable
-    from genreline.learn.checkpoint import load_model
-    from genreline.listen.batch import find_songs
-    from genreline.listen.comparison import compare_songs, figures_on_test, pair_labels, save_comparison, summary
+    from genreline.predict.compare import compare_songs, figures_on_test, pair_labels, save_comparison, summary
+    from genreline.predict.files import find_songs
+    from genreline.train.checkpoint import load_model
 
     loaded = load_model(model)
     pairs = pair_labels(songs, label, loaded.classes)
@@ -170,8 +170,8 @@ def serve(
 
 
 def _predict_stream(model: str, raw_rate_hz: int | None) -> None:
-    from genreline.listen.recognizer import Recognizer
-    from genreline.listen.stream import hear_stream
+    from genreline.predict.recognizer import Recognizer
+    from genreline.predict.stream import hear_stream
 
     recognizer = Recognizer.load(model)
     with open(0, "rb", buffering=0, closefd=False) as stdin:
@@ -180,7 +180,7 @@ def _predict_stream(model: str, raw_rate_hz: int | None) -> None:
 
 def _fetched(sources: list[str]) -> tuple[dict[str, Path], list[dict[str, Any]]]:
     """The file or folder of each source, URLs downloaded; and a record of each URL that failed."""
-    from genreline.audio.fetch import fetch_all, is_url
+    from genreline.fetch.cache import fetch_all, is_url
 
     if not any(map(is_url, sources)):
         return {source: Path(source) for source in sources}, []

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 
 from genreline.study.page import Picture, html_of
+from genreline.study.runner import jobs_of, load_study, run_study, write_study, write_table
 from genreline.study.section import study_section
-from genreline.study.studies import jobs_of, load_study, run_study, write_study, write_table
 
 
 def show_study(

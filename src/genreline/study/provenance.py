@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 
 from genreline.errors import DataError
 from genreline.files import json_text
-from genreline.learn.config import load_config
 from genreline.study.page import Block, Table, Text
-from genreline.study.results import Run, labels_of, seconds_of
-from genreline.study.studies import Study
+from genreline.study.records import Run, labels_of, seconds_of
+from genreline.study.runner import Study
+from genreline.train.config import load_config
 
 
 def checked(study: Study, runs: list[Run]) -> tuple[list[Run], list[str]]:

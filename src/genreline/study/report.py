@@ -12,7 +12,7 @@ import numpy as np
 
 from genreline.data.layout import digest, load_split
 from genreline.files import replacing, write_text
-from genreline.study import figures
+from genreline.study import plots
 from genreline.study.page import (
     FIGURES,
     Block,
@@ -26,7 +26,7 @@ from genreline.study.page import (
     render_markdown,
 )
 from genreline.study.provenance import checked, digests_of, provenance
-from genreline.study.results import (
+from genreline.study.records import (
     LEVEL,
     MIN_SEEDS,
     Run,
@@ -37,8 +37,8 @@ from genreline.study.results import (
     load_studies,
     spread_text,
 )
+from genreline.study.runner import Study
 from genreline.study.section import section
-from genreline.study.studies import Study
 
 HTML, MARKDOWN = "report.html", "report.md"
 
@@ -116,7 +116,7 @@ def _melgrams(data: Path, runs: Sequence[Run]) -> list[Block]:
         *(flags if known and found not in known else []),
         Picture(
             "melgrams.png",
-            figures.melgrams(samples),
+            plots.melgrams(samples),
             f"A random melgram of each class from the training set (data digest {found}): one second, 21 steps of time "
             "by 128 mel bands, in dB below its loudest.",
             f"A melgram of each class: {', '.join(samples)}.",

@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 
 from genreline.files import json_text
-from genreline.learn.metrics import per_class
-from genreline.study import figures
+from genreline.study import plots
 from genreline.study.page import Block, Heading, Items, Picture, Table, Text
 from genreline.study.provenance import checked, count_text, made_of
-from genreline.study.results import (
+from genreline.study.records import (
     MIN_SEEDS,
     Entry,
     Metric,
@@ -38,7 +37,8 @@ from genreline.study.results import (
     spread_text,
     val_f1_of,
 )
-from genreline.study.studies import Study
+from genreline.study.runner import Study
+from genreline.train.metrics import per_class
 
 
 def study_section(study: Study, results: Iterable[Path]) -> list[Block]:
@@ -277,7 +277,7 @@ def _of_classes(study: Study, best: Entry) -> list[Block]:
         Table(f"{study.name}: test figures by class, {best.name}", rows),
         Picture(
             f"{study.name}-confusion.png",
-            figures.confusion(total, classes),
+            plots.confusion(total, classes),
             f"Confusion matrix of {best.name} on the test set, over {count_text(len(matrices), 'seed')}: counts, and "
             f"shares of the row. {most}",
             f"Confusion matrix of {best.name}. {most}",
@@ -302,7 +302,7 @@ def _of_epochs(study: Study, entries: list[Entry]) -> list[Block]:
         Heading(3, "By epoch"),
         Picture(
             f"{study.name}-losses.png",
-            figures.loss_curves(shown),
+            plots.loss_curves(shown),
             "Loss of train (solid) and validation (dashed) by epoch, a line for each seed. The train loss is the mean "
             "during the epoch, with dropout on, the validation loss that after it. The axis need not begin at zero, "
             "and may end below the highest losses.",
@@ -314,7 +314,7 @@ def _of_epochs(study: Study, entries: list[Entry]) -> list[Block]:
         blocks.append(
             Picture(
                 f"{study.name}-rates.png",
-                figures.rate_traces(rates),
+                plots.rate_traces(rates),
                 "The learning rate that each epoch began with, of the first seed. OneCycleLR and CyclicLR change it "
                 "with every batch.",
                 "Learning rate over the epochs, from the first to the last: "
@@ -334,7 +334,7 @@ def _of_changes(study: Study, entries: list[Entry]) -> list[Block]:
             Heading(3, "Time and performance"),
             Picture(
                 f"{study.name}-time.png",
-                figures.time_performance(points),
+                plots.time_performance(points),
                 "Macro F1 on the test set over the seconds of training: each seed (hollow) and their mean (filled).",
                 "Time and macro F1, mean over seeds: "
                 + ", ".join(f"{e.name} {mean_of(e, seconds_of):.1f} s, {mean_of(e, f1_of):.3f}" for e in done),
@@ -350,7 +350,7 @@ def _of_changes(study: Study, entries: list[Entry]) -> list[Block]:
             Heading(3, "The gap between train and validation loss"),
             Picture(
                 f"{study.name}-gap.png",
-                figures.gaps(losses),
+                plots.gaps(losses),
                 "Train and validation loss of the last epoch, mean over seeds; the bar is the gap. Dropout is on while "
                 "the train loss is taken, which raises it.",
                 "Train and validation loss: "

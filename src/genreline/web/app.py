@@ -16,10 +16,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 import genreline
 from genreline.web.assets import Assets
-from genreline.web.hearing import hearing_routes
 from genreline.web.limits import Limits
-from genreline.web.offers import offer_routes
 from genreline.web.problems import Problem, answer, answer_invalid, responses
+from genreline.web.routes.catalog import offer_routes
+from genreline.web.routes.timelines import hearing_routes
 from genreline.web.security import Bodies, SafeHeaders, SameSite
 from genreline.web.service import Service
 

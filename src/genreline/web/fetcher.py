@@ -81,8 +81,8 @@ async def _ask(order: dict[str, Any], timeout_s: float) -> dict[str, Any]:
 
 def main() -> None:
     """Fetch as the order on standard input says, into its folder."""
-    from genreline.audio.fetch import fetch
     from genreline.errors import GenrelineError
+    from genreline.fetch.cache import fetch
 
     order = json.loads(sys.stdin.readline())
     give_up(order["memory_bytes"], file_bytes=2 * order["max_bytes"])

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from genreline.web.workers import Job, Pool
+from genreline.web.pool import Job, Pool
 
 log = logging.getLogger("genreline.web")
 

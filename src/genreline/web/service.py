@@ -12,9 +12,9 @@ from fastapi import Request
 from genreline.web.fetcher import fetched
 from genreline.web.limits import Limits
 from genreline.web.metrics import Metrics
+from genreline.web.pool import Job, Pool
 from genreline.web.problems import Problem, overloaded
 from genreline.web.security import Clients
-from genreline.web.workers import Job, Pool
 
 Result = TypeVar("Result")
 

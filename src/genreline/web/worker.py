@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from genreline.audio.decode import RATE_HZ, blocks
 from genreline.errors import AudioError, GenrelineError
-from genreline.learn.checkpoint import load_model, shipped_models
-from genreline.listen.player import to_html
-from genreline.listen.recognizer import DEFAULT_MODEL, Recognizer
-from genreline.listen.timeline import Timeline
+from genreline.predict.player import to_html
+from genreline.predict.recognizer import DEFAULT_MODEL, Recognizer
+from genreline.predict.timeline import Timeline
+from genreline.train.checkpoint import load_model, shipped_models
 from genreline.web.sandbox import give_up
 
 BLOCK_S = 5  # recognised at a time: the first colours show at once, and the network still gets batches
@@ -152,7 +152,7 @@ class Worker:
 
     def _compose(self, job: dict[str, Any], payload: bytes) -> None:
         """An example of music as a wav file: a medley, or a piece in the genre of that name."""
-        from genreline.data.music import GENRES, compose, medley
+        from genreline.demo.music import GENRES, compose, medley
 
         name = job["name"]
         waveform = compose(name, seed=7, duration_s=30) if name in GENRES else medley(seed=0)[0]
@@ -171,7 +171,7 @@ def _peaks(waveform: NDArray[np.float32], n_seconds: int) -> list[list[float]]:
 
 def _picture(timeline: Timeline) -> bytes:
     """The diagram as a PNG file."""
-    from genreline.listen.picture import draw
+    from genreline.predict.plot import draw
 
     file = io.BytesIO()
     draw(timeline).savefig(file, format="png", dpi=150)

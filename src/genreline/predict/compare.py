@@ -1,0 +1,118 @@
+"""Labelled songs against the test set (spec 4.3): is a model as good on music from elsewhere, second by second?"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from genreline.data.layout import load_split
+from genreline.errors import DataError, GenrelineError
+from genreline.files import replacing
+from genreline.predict.plot import shown
+from genreline.predict.recognizer import Recognizer
+from genreline.train.checkpoint import Model
+from genreline.train.evaluate import evaluate_model
+
+_SONG, _TEST, _INK, _FAINT = "#00588f", "#1c2126", "#1c2126", "#626a72"
+
+
+def pair_labels(songs: Sequence[str], labels: Sequence[str], classes: Sequence[str]) -> list[tuple[str, str]]:
+    """Each song (or folder of songs) with its label: one label for all, or as many labels as songs, in their order.
+
+    Raises:
+        DataError: another number of labels, or one that the model does not know.
+    """
+    if len(labels) not in (1, len(songs)):
+        raise DataError(
+            f"{len(labels)} labels for {len(songs)} songs; give one for all, or one for each in their order"
+        )
+    if unknown := sorted(set(labels) - set(classes)):
+        raise DataError(f"{', '.join(unknown)}: the model does not know this genre; it knows {', '.join(classes)}")
+    each = [labels[0]] * len(songs) if len(labels) == 1 else labels
+    return list(zip(songs, each, strict=True))
+
+
+def compare_songs(model: Model, songs: Sequence[tuple[Path, str]]) -> Iterator[dict[str, Any]]:
+    """Hear songs whose genre is known; what is said of each, in their order, as it is done.
+
+    Yields:
+        file, label, n (seconds), n_right, accuracy (n_right / n), mean_probability (of the label), dominant (what the
+        whole song sounds like); or file, label and error.
+    """
+    recognizer = Recognizer(model)
+    for path, label in songs:
+        try:
+            timeline = recognizer(path)
+        except GenrelineError as error:
+            yield {"file": str(path), "label": label, "error": " ".join(str(error).splitlines())}
+            continue
+        n_right = timeline.labels.count(label)
+        yield {
+            "file": str(path),
+            "label": label,
+            "n": len(timeline.labels),
+            "n_right": n_right,
+            "accuracy": n_right / len(timeline.labels),
+            "mean_probability": timeline.overall[label],
+            "dominant": timeline.dominant,
+        }
+
+
+def figures_on_test(model: Model, data: str | Path | None = None) -> dict[str, Any] | None:
+    """The model on the test set of `data`: n, accuracy, f1_macro, recall (by class).
+
+    Without `data`, what the model's folder recorded: n, accuracy and f1_macro; None if it recorded nothing.
+
+    Raises:
+        DataError: no such dataset, or labels that the model does not know.
+    """
+    if data is None:
+        recorded = model.metrics.get("test")
+        return {key: recorded[key] for key in ("n", "accuracy", "f1_macro")} if recorded else None
+    split = load_split(Path(data), "test", model.config.features)
+    figures = evaluate_model(model, split, f"{Path(data) / 'test'}")
+    recall = {name: each["recall"] for name, each in figures["per_class"].items()}
+    return {"n": figures["n"], "accuracy": figures["accuracy"], "f1_macro": figures["f1_macro"], "recall": recall}
+
+
+def summary(songs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """All songs that could be heard as one: n (seconds), n_right, accuracy."""
+    n, n_right = (sum(song[key] for song in songs) for key in ("n", "n_right"))
+    return {"n": n, "n_right": n_right, "accuracy": n_right / n}
+
+
+def draw_comparison(songs: Sequence[Mapping[str, Any]], test: Mapping[str, Any] | None) -> Figure:
+    """A bar for each song, as long as its accuracy; a line at the test set's, a mark at its recall of the song's label.
+
+    Args:
+        songs: of `compare_songs`, those without an error; at least one.
+        test: of `figures_on_test`.
+    """
+    ax = Figure(figsize=(8, 1.6 + 0.4 * len(songs)), layout=ConstrainedLayoutEngine(w_pad=0.15)).add_subplot()
+    places = np.arange(len(songs))
+    ax.barh(places, [song["accuracy"] for song in songs], height=0.6, color=_SONG, label="this song")
+    recall = (test or {}).get("recall", {})
+    if recall:
+        marks = [recall[song["label"]] for song in songs]
+        ax.plot(marks, places, "D", color="white", markeredgecolor=_TEST, label="the test set's seconds of this genre")
+    if test:
+        ax.axvline(test["accuracy"], color=_TEST, linestyle="--", label="the test set")
+    names = [f"{shown(Path(song['file']).stem, 40)} ({shown(song['label'], 28)})" for song in songs]
+    ax.set_yticks(places, names, parse_math=False)
+    ax.invert_yaxis()
+    ax.set_xlim(0, 1)
+    ax.set_xlabel("share of seconds labelled right", color=_INK)
+    ax.tick_params(color=_FAINT, labelcolor=_INK)
+    ax.spines[["top", "right"]].set_visible(False)
+    figure = ax.figure
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    return figure  # type: ignore[return-value]
+
+
+def save_comparison(songs: Sequence[Mapping[str, Any]], test: Mapping[str, Any] | None, path: str | Path) -> None:
+    """Draw into a file (.png, .svg or .pdf), atomically. Raises GenrelineError where it cannot be written."""
+    with replacing(path) as temporary:
+        draw_comparison(songs, test).savefig(temporary, dpi=150)

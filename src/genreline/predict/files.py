@@ -1,0 +1,147 @@
+"""Many songs: find them in folders, name what is written of each, and hear them on several processes."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from genreline.audio.decode import SUFFIXES
+from genreline.errors import ConfigError, DataError, GenrelineError
+from genreline.parallel import map_unordered
+from genreline.predict.player import save_player
+from genreline.predict.plot import save_picture
+from genreline.predict.recognizer import Recognizer
+
+FORMATS = ("csv", "png", "json", "txt", "rttm", "jams", "html")
+DEFAULT_FORMATS = ("csv", "png")
+
+_SONGS_A_PROCESS = 8  # a process takes seconds to start, and so do a few songs
+
+
+@dataclass(frozen=True)
+class Song:
+    """A file, and where what is written of it goes: `stem` with a suffix for each format."""
+
+    path: Path
+    stem: Path
+
+
+@dataclass(frozen=True)
+class _Job:
+    song: Song
+    model: str
+    formats: tuple[str, ...]
+    is_alone: bool
+
+
+def parse_formats(text: str) -> tuple[str, ...]:
+    """The formats of `csv,png`, say. Raises ConfigError for one that does not exist, or none."""
+    names = tuple(dict.fromkeys(name.strip().lower().removeprefix(".") for name in text.split(",") if name.strip()))
+    unknown = [name for name in names if name not in FORMATS]
+    if unknown or not names:
+        wrong = f"{', '.join(unknown)}: no such format" if unknown else "--formats: none given"
+        raise ConfigError(f"{wrong}; choose from {','.join(FORMATS)}")
+    return names
+
+
+def find_songs(arguments: Iterable[str | Path], out: str | Path) -> list[Song]:
+    """The songs that a command line names: files as they are, folders searched for files that end like audio.
+
+    A file's stem is its name's in `out`; what is found in a folder keeps its subfolder there. A stem that is taken
+    (capitals do not count, as on some disks) gets a number. Hidden files and folders are passed over.
+
+    Raises:
+        DataError: a folder without any audio file.
+    """
+    found: list[tuple[Path, Path]] = []
+    for argument in map(Path, arguments):
+        if argument.is_dir():
+            paths = _audio_files(argument)
+            if not paths:
+                raise DataError(
+                    f"{argument}: holds no audio files ({', '.join(SUFFIXES[:6])}, ...); name another folder"
+                )
+            found += [(path, path.relative_to(argument).with_suffix("")) for path in paths]
+        else:
+            found.append((argument, Path(argument.stem or "audio")))
+    taken: set[str] = set()
+    songs = []
+    for path, name in found:
+        stem, number = name, 2
+        while str(stem).lower() in taken:
+            stem, number = name.with_name(f"{name.name}-{number}"), number + 1
+        taken.add(str(stem).lower())
+        songs.append(Song(path, Path(out) / stem))
+    return songs
+
+
+def hear_songs(
+    songs: list[Song], model: str, formats: tuple[str, ...] = DEFAULT_FORMATS, jobs: int | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Write each song's timeline in each format; yield (its place in `songs`, what is to be said of it) as it is done.
+
+    What is said: file, duration_s, dominant, overall, n_runs, and the path of each format; or file and error.
+
+    Args:
+        jobs: processes. One of its own for every eight songs if not said, at most one a core; 1 is this process.
+    """
+    if jobs is None:
+        jobs = min(os.cpu_count() or 1, -(-len(songs) // _SONGS_A_PROCESS))
+    is_alone = jobs == 1 or len(songs) <= 1
+    todo = [_Job(song, model, formats, is_alone) for song in songs]
+    if is_alone:
+        yield from ((i, _hear(job)) for i, job in enumerate(todo))
+        return
+    places = {job: i for i, job in enumerate(todo)}
+    for job, result in map_unordered(_hear, todo, min(jobs, len(songs))):
+        yield places[job], result
+
+
+def _hear(job: _Job) -> dict[str, Any]:
+    """Write one song's timeline; an error is told, not raised, so that the others go on."""
+    if not job.is_alone:
+        import torch
+
+        torch.set_num_threads(1)  # the processes share the cores
+    path = job.song.path
+    try:
+        timeline = _recognizer(job.model)(path)
+        written = {}
+        for name in job.formats:
+            target = job.song.stem.with_name(f"{job.song.stem.name}.{name}")
+            if os.path.exists(target) and path.samefile(target):  # Path.exists raises for a name that is too long
+                raise ConfigError(f"{path}: its timeline would take its place; choose another --out")
+            if name == "html":
+                save_player(timeline, path, target)
+            elif name == "png":
+                save_picture(timeline, target)
+            else:
+                timeline.save(target)
+            written[name] = str(target)
+    except GenrelineError as error:
+        return {"file": str(path), "error": " ".join(str(error).splitlines())}
+    return {
+        "file": str(path),
+        **written,
+        "duration_s": timeline.duration_s,
+        "dominant": timeline.dominant,
+        "overall": timeline.overall,
+        "n_runs": len(timeline.runs()),
+    }
+
+
+@cache
+def _recognizer(model: str) -> Recognizer:
+    """A process loads a model once."""
+    return Recognizer.load(model)
+
+
+def _audio_files(folder: Path) -> list[Path]:
+    """The audio files below a folder, sorted."""
+    found = []
+    for parent, folders, files in os.walk(folder):  # which enters no links to folders, so it cannot go in circles
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(parent, name) for name in files if not name.startswith(".")]
+    return sorted(path for path in found if path.suffix.lower() in SUFFIXES and path.is_file())

@@ -1,0 +1,146 @@
+"""The diagram of a timeline: genres on the vertical axis, seconds on the horizontal one.
+
+Each genre has a lane, and in it each second a bar as high as the genre's probability. Where the genre is the most
+probable one the bar is dark and the lane behind it tinted, so that the eye can follow the song from lane to lane.
+Nothing is said by hue alone: dark, pale and white stay apart in grey print and without colour vision.
+"""
+
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, MultipleLocator
+from numpy.typing import NDArray
+
+from genreline.errors import ConfigError
+from genreline.files import replacing
+from genreline.predict.timeline import Timeline, clock
+
+_WINNER, _TINT, _OTHER, _EMPTY = "#00588f", "#c3dcef", "#a6adb4", "#f4f5f7"
+_INK, _FAINT = "#1c2126", "#626a72"
+_LANE = 0.86  # the height of a lane, of the 1 from one to the next
+_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200)
+_COLUMNS = 1100  # as many as are still about two pixels wide each
+_FORMATS = (".png", ".svg", ".pdf")
+
+
+def draw(timeline: Timeline, ax: Axes | None = None) -> Figure:
+    """Draw a timeline, its classes from top to bottom in their own order, so that the pictures of two songs compare.
+
+    A song of more than 1100 seconds is drawn in columns of several seconds, each the mean of its probabilities (and
+    dark for the class with the highest mean); the axis says so.
+
+    Args:
+        timeline: any, from one second to days, with any number of classes.
+        ax: where to draw; without it, in a new figure whose size follows from the timeline's.
+
+    Returns:
+        The figure. It belongs to no window and to no pyplot state, so threads may draw side by side.
+    """
+    count = len(timeline.classes)
+    if ax is None:
+        size = (8 + min(8.0, timeline.duration_s / 75), 1.8 + count * min(0.62, max(0.3, 4 / count)))
+        ax = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12)).add_subplot()
+    column_s = _step(timeline.duration_s, _COLUMNS)
+    edges_s, heights = _columns(timeline, column_s)
+    winners = heights.argmax(axis=1)
+    for i, height in enumerate(heights.T):
+        bottom, won = count - 1 - i, winners == i
+        layers = ((np.ones_like(height), _EMPTY), (won, _TINT), (height, _OTHER), (np.where(won, height, 0), _WINNER))
+        for values, colour in layers:
+            ax.stairs(bottom + _LANE * values, edges_s, baseline=bottom, fill=True, color=colour, linewidth=0)
+    if len(winners) <= 120:  # room for a gap between two seconds
+        ax.vlines(edges_s[1:-1], 0, count, color="white", linewidth=1.2)
+    ax.hlines(np.arange(count), 0, timeline.duration_s, color=_FAINT, linewidth=0.8)
+    _name_lanes(timeline, ax)
+    _mark_time(timeline, ax, column_s)
+    _head(timeline, ax)
+    return cast(Figure, ax.get_figure(root=True))
+
+
+def save_picture(timeline: Timeline, path: str | Path) -> None:
+    """Draw a timeline into a file, .png (150 dots an inch), .svg or .pdf, which is either complete or not there.
+
+    Raises:
+        ConfigError: any other suffix.
+        GenrelineError: the place cannot be written to.
+    """
+    if Path(path).suffix.lower() not in _FORMATS:
+        raise ConfigError(f"{path}: a picture is saved as {', '.join(_FORMATS)}; choose one of these suffixes")
+    with replacing(path) as temporary:
+        draw(timeline).savefig(temporary, dpi=150)
+
+
+def _columns(timeline: Timeline, column_s: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The edges (K+1,) in seconds of the K columns to draw, and the mean probabilities (K, C) within each."""
+    firsts = np.arange(0, len(timeline.probabilities), column_s)
+    lengths_s = (timeline.end_s - timeline.start_s)[:, None]
+    means = np.add.reduceat(timeline.probabilities * lengths_s, firsts) / np.add.reduceat(lengths_s, firsts)
+    return np.append(firsts, timeline.duration_s), means
+
+
+def _name_lanes(timeline: Timeline, ax: Axes) -> None:
+    """The classes' names on the left, their overall probabilities on the right, the dominant one's in bold."""
+    middles = len(timeline.classes) - 1 - np.arange(len(timeline.classes)) + _LANE / 2
+    ax.set_yticks(middles, [shown(name, 28) for name in timeline.classes], parse_math=False)
+    ax.tick_params(axis="y", length=0, labelsize=10.5, labelcolor=_INK)
+    ax.set_ylim(-0.06, len(timeline.classes))
+    for y, (name, share), label in zip(middles, timeline.overall.items(), ax.get_yticklabels(), strict=True):
+        weight = "bold" if name == timeline.dominant else "normal"
+        label.set_fontweight(weight)
+        number = ax.annotate(f"{share:.0%}", (1, y), (40, 0), ax.get_yaxis_transform(), "offset points")
+        number.set(ha="right", va="center_baseline", color=_INK, fontsize=10.5, fontweight=weight)
+
+
+def _mark_time(timeline: Timeline, ax: Axes, column_s: int) -> None:
+    """Ticks at round times, as many as there is room for."""
+    hours = timeline.duration_s >= 3600
+    ticks = max(1, int(_width_in(ax) / (0.9 if hours else 0.6)))
+    ax.set_xlim(0, len(timeline.probabilities))  # to the end of the last second, even if the song ends within it
+    ax.xaxis.set_major_locator(MultipleLocator(_step(timeline.duration_s, ticks)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda second, _: clock(second, hours)))
+    ax.tick_params(axis="x", color=_FAINT, labelcolor=_INK, labelsize=9.5)
+    length = f"{column_s} s" if column_s < 60 else f"{column_s // 60} min"
+    column = "a second" if column_s == 1 else f"the mean of {length}"
+    key = f"a column is {column}: its height the probability, dark where it is the highest"
+    ax.set_xlabel(f"time ({'h:mm:ss' if hours else 'm:ss'})\n{key}", color=_FAINT, fontsize=9.5, linespacing=1.5)
+    ax.spines[:].set_visible(False)
+
+
+def _head(timeline: Timeline, ax: Axes) -> None:
+    """The song's title, and what it sounds like as a whole."""
+    title = shown(timeline.title or "Genre timeline", int(_width_in(ax) * 7.5))
+    ax.set_title(title, loc="left", pad=28, fontsize=13, fontweight="bold", color=_INK, parse_math=False)
+    dominant, share = shown(timeline.dominant, 28), timeline.overall[timeline.dominant]
+    text = f"dominant genre: {dominant} ({share:.0%})    duration: {clock(timeline.duration_s)}"
+    ax.annotate(text, (0, 1), (0, 11), "axes fraction", "offset points", color=_INK, fontsize=10, parse_math=False)
+    number = ax.annotate("mean", (1, 1), (40, 11), "axes fraction", "offset points", color=_FAINT, fontsize=9.5)
+    number.set_horizontalalignment("right")
+
+
+def _width_in(ax: Axes) -> float:
+    """How wide the axes are, in inches, before the layout has made room for names of unusual length."""
+    return cast(Figure, ax.get_figure(root=True)).get_figwidth() * ax.get_position().width
+
+
+def _step(duration_s: float, count: int) -> int:
+    """The smallest round step, in seconds, of which `count` cover the duration."""
+    return next((step for step in _STEPS_S if step * count >= duration_s), _STEPS_S[-1])
+
+
+def shown(text: str, length: int) -> str:
+    """The text on one line of at most `length` characters; those that the font lacks are boxes, as matplotlib draws
+    them, but without its warning."""
+    glyphs = _glyphs("normal") & _glyphs("bold")
+    line = "".join(c if ord(c) in glyphs else "\u25a1" for c in " ".join(text.split()))
+    return line if len(line) <= length else line[: length - 1].rstrip() + "…"
+
+
+def _glyphs(weight: str) -> set[int]:
+    """The characters that matplotlib's configured fonts have between them, as code points."""
+    fonts = (findfont(FontProperties(family=name, weight=weight)) for name in FontProperties().get_family())
+    return {code for font in fonts for code in get_font(font).get_charmap()}

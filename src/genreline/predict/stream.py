@@ -1,0 +1,80 @@
+"""A stream is heard as it arrives, and printed second by second."""
+
+import io
+import os
+import select
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TextIO
+
+from genreline.audio.decode import RATE_HZ, arriving
+from genreline.errors import AudioError
+from genreline.predict.recognizer import Recognizer
+from genreline.predict.timeline import csv_header, csv_row
+
+
+def hear_stream(recognizer: Recognizer, stream: io.FileIO, out: TextIO, raw_rate_hz: int | None = None) -> None:
+    """Write the rows of `Timeline.to_csv` to `out`, each as soon as its second is there, till the stream ends.
+
+    Ctrl-C ends it as the stream's end would: what has arrived is heard, a last part of a second too, and then
+    KeyboardInterrupt is raised. A second Ctrl-C does not wait for that. To be called in the main thread.
+
+    Args:
+        stream: unbuffered, as `open(0, "rb", buffering=0)` is.
+        raw_rate_hz: the stream is raw 16-bit mono samples at this rate; otherwise it is told from its bytes.
+
+    Raises:
+        AudioError: see `genreline.audio.decode.decode`; what could be heard has been written by then.
+    """
+    classes = recognizer.model.classes
+    out.write(csv_header(classes))
+    out.flush()
+    with _until_interrupted(stream) as source:
+        try:
+            for second, (waveform, rows) in enumerate(recognizer.hear(arriving(source, raw_rate_hz=raw_rate_hz))):
+                out.write(csv_row(classes, second, second + len(waveform) / RATE_HZ, rows[0]))
+                out.flush()
+        except AudioError:
+            if not source.is_interrupted:  # which cuts off any file
+                raise
+        if source.is_interrupted:
+            raise KeyboardInterrupt
+
+
+class _Interruptible:
+    """A stream that ends when something arrives at `wake`, once what is there then has been read."""
+
+    def __init__(self, stream: io.FileIO, wake: int) -> None:
+        self.name = "<stdin>"
+        self.is_interrupted = False
+        self._stream, self._wake = stream, wake
+
+    def read(self, n_bytes: int, /) -> bytes | None:
+        """What is there, at most n_bytes; waits for the stream or for `wake` if nothing is."""
+        if self.is_interrupted:
+            return b""
+        ready, _, _ = select.select([self._stream.fileno(), self._wake], [], [])
+        self.is_interrupted = self._wake in ready
+        return self._stream.read(n_bytes) if self._stream.fileno() in ready else b""
+
+
+@contextmanager
+def _until_interrupted(stream: io.FileIO) -> Iterator[_Interruptible]:
+    """The stream, which Ctrl-C ends. As an exception it might be raised within FFmpeg's reading, which swallows it."""
+    wake, interrupt = os.pipe()
+    os.set_blocking(interrupt, False)
+
+    def let_the_next_one_raise(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, handler)
+
+    handler = signal.signal(signal.SIGINT, let_the_next_one_raise)
+    wakeup_fd = signal.set_wakeup_fd(interrupt)  # written to at once, whichever thread the signal reaches
+    try:
+        yield _Interruptible(stream, wake)
+    finally:
+        signal.set_wakeup_fd(wakeup_fd)
+        signal.signal(signal.SIGINT, handler)
+        os.close(wake)
+        os.close(interrupt)

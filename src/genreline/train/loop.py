@@ -1,0 +1,254 @@
+"""Training and evaluation: the functions of spec 1.3 and 1.4, and `fit`, a whole run from its configuration.
+
+Read it top to bottom: one epoch, `train`, `evaluate`, then `fit`, which is a loop over the same epoch with the
+validation set's verdict after each (spec 1.7).
+"""
+
+import contextlib
+import copy
+import math
+import os
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from genreline.data.layout import Dataset, row_blocks
+from genreline.data.loaders import Loader, is_mapped, make_loaders, split_tensor
+from genreline.errors import ConfigError
+from genreline.train.augment import augment
+from genreline.train.config import Config
+from genreline.train.metrics import Scores, score
+from genreline.train.models import Standardise, build_network
+from genreline.train.optim import averaged, build_optimizer, build_schedule, class_weights, first_line
+
+# cuBLAS reads it once, before its first product, and is deterministic with it alone.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+Batches = Iterable[tuple[Tensor, ...]] | Loader
+
+
+def train(
+    epochs: int,
+    optimizer: Optimizer,
+    loader: Batches,
+    loss_function: LossFunction,
+    network: nn.Module,
+    on_epoch: Callable[[int, float], None] = lambda epoch, loss: print(f"epoch {epoch}: loss {loss:.4f}"),
+) -> nn.Module:
+    """Train a network for a number of epochs and return it as the last one leaves it (spec 1.3).
+
+    Args:
+        loader: gives (inputs, class numbers) batches, on the network's device.
+        on_epoch: gets the epoch's number, from 1, and the mean loss over its samples; it prints them by default.
+    """
+    for epoch in range(1, epochs + 1):
+        on_epoch(epoch, train_epoch(optimizer, loader, loss_function, network))
+    return network
+
+
+def train_epoch(
+    optimizer: Optimizer,
+    loader: Batches,
+    loss_function: LossFunction,
+    network: nn.Module,
+    after_batch: Callable[[], object] = lambda: None,
+    heard: Callable[[Tensor], Tensor] = lambda inputs: inputs,
+) -> float:
+    """Pass every batch through the network once and update the weights after each; returns the mean loss by sample.
+
+    Args:
+        after_batch: called after each update.
+        heard: what the network is given in place of a batch of inputs, of the same shape (augmentation).
+    """
+    network.train()
+    total: Tensor | float = 0.0
+    n = 0
+    for inputs, targets in loader:
+        optimizer.zero_grad()
+        loss = loss_function(network(heard(inputs)), targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        after_batch()
+        total = total + loss.detach() * len(targets)  # stays on the device: .item() would wait for a GPU every batch
+        n += len(targets)
+    return float(total) / n
+
+
+def evaluate(loader: Batches, network: nn.Module, loss_function: LossFunction) -> Scores:
+    """Loss, macro F1, accuracy and confusion matrix on a loader, without touching the weights (spec 1.4)."""
+    logits, targets = predict(loader, network)
+    loss = float(loss_function(logits, targets))
+    predictions = logits.argmax(dim=1)
+    return score(targets.cpu().numpy(), predictions.cpu().numpy(), logits.shape[1], loss)
+
+
+@torch.no_grad()
+def predict(loader: Batches, network: nn.Module) -> tuple[Tensor, Tensor]:
+    """The logits (N, n_classes) and targets (N,) of all batches, the network in evaluation mode meanwhile."""
+    with evaluating(network):
+        pairs = [(network(inputs), targets) for inputs, targets in loader]
+    return torch.cat([logits for logits, _ in pairs]), torch.cat([targets for _, targets in pairs])
+
+
+@contextlib.contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """The network in evaluation mode meanwhile; afterwards each of its modules is in the mode that it was in."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of a run's history. `lr` is the rate that the epoch began with; `seconds` includes the validation."""
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_f1_macro: float
+    val_accuracy: float
+    lr: float
+    seconds: float
+
+
+@dataclass
+class Run:
+    """What `fit` returns.
+
+    Attributes:
+        network: the snapshot with the best validation macro F1, on the CPU, in evaluation mode (spec 1.7).
+        last_network: the network as the last epoch, or the interruption, left it (spec 1.5), likewise.
+        best_epoch: the number of the snapshot's epoch, the first of equals; 0 if none was finite.
+        history: an Epoch for each epoch that was completed.
+        status: "diverged" if a loss was NaN or infinite (the run ends there), "interrupted" by Ctrl-C.
+    """
+
+    config: Config
+    network: nn.Module
+    last_network: nn.Module
+    history: list[Epoch] = field(default_factory=list)
+    best_epoch: int = 0
+    status: Literal["completed", "diverged", "interrupted"] = "completed"
+
+
+def fit(
+    config: Config,
+    dataset: Dataset,
+    device: str = "cpu",
+    on_epoch: Callable[[Epoch], object] = lambda epoch: None,
+) -> Run:
+    """Train the configuration's network on a dataset, and keep the snapshot that validates best (spec 1.5 to 1.7).
+
+    The same configuration, data and device give the same losses to the last bit (spec 3.1), and the test set is never
+    looked at. Ctrl-C ends the run after the last complete epoch, with what there is; before the first, it is raised.
+
+    Raises:
+        ConfigError: an unknown device, optimizer, scheduler or activation, or arguments that they do not take.
+    """
+    check_device(device)
+    seed_everything(config.seed)
+    loaders = make_loaders(dataset, config.batch_size, config.seed, device)
+    network = _new_network(config, dataset).to(device)
+    optimizer = build_optimizer(config, network)
+    step_by_batch, step_by_epoch = build_schedule(config, optimizer, len(loaders.train))
+    judged, update_average = averaged(config, network)
+    loss_function = nn.CrossEntropyLoss(class_weights(config, dataset, device), label_smoothing=config.label_smoothing)
+    heard = augment if config.augment else nn.Identity()
+    run = Run(config, judged, judged)
+    best_f1, best_weights = -1.0, judged.state_dict()
+
+    def after_batch() -> None:
+        step_by_batch()
+        update_average()
+
+    with _threads_for(config), _deterministic(device):
+        try:
+            for number in range(1, config.epochs + 1):
+                start, lr = time.perf_counter(), float(optimizer.param_groups[0]["lr"])
+                train_loss = train_epoch(optimizer, loaders.train, loss_function, network, after_batch, heard)
+                val = evaluate(loaders.val, judged, nn.CrossEntropyLoss())
+                seconds = time.perf_counter() - start
+                epoch = Epoch(number, train_loss, val.loss, val.f1_macro, val.accuracy, lr, seconds)
+                run.history.append(epoch)
+                finite = math.isfinite(train_loss) and math.isfinite(val.loss)
+                if finite and val.f1_macro > best_f1:
+                    # A copy: state_dict() refers to the living weights, which the next epoch changes.
+                    best_f1, best_weights = val.f1_macro, copy.deepcopy(judged.state_dict())
+                    run.best_epoch = number
+                on_epoch(epoch)
+                if not finite:
+                    run.status = "diverged"
+                    break
+                if config.patience and number - run.best_epoch >= config.patience:
+                    break
+                step_by_epoch(val.loss)
+        except KeyboardInterrupt:
+            if not run.history:
+                raise
+            run.status = "interrupted"
+    run.last_network = judged.cpu().eval()
+    run.network = copy.deepcopy(run.last_network)
+    run.network.load_state_dict(best_weights)
+    return run
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every random generator involved: Python's, NumPy's, torch's on all devices (spec 3.1)."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  a user's own transforms may use the global generator
+    torch.manual_seed(seed)
+
+
+def check_device(device: str) -> None:
+    """ConfigError where torch does not have the device: cpu, cuda, cuda:1, mps."""
+    try:
+        if torch.device(device).type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError("cpu, cuda and mps can be used")
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {device!r}: torch cannot use it here; choose cpu ({first_line(error)})") from error
+
+
+@contextlib.contextmanager
+def _deterministic(device: str) -> Iterator[None]:
+    """On CUDA, torch's deterministic algorithms meanwhile; on the CPU they are deterministic as they are."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(before or device.startswith("cuda"))
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def _new_network(config: Config, dataset: Dataset) -> nn.Module:
+    network = build_network(config, dataset.train.X.shape[1:], len(dataset.classes))
+    for module in network.modules():
+        if isinstance(module, Standardise):
+            if is_mapped(dataset.train):
+                module.fit_blocks(lambda: (torch.tensor(rows).float() for _, rows in row_blocks(dataset.train.X)))
+            else:
+                module.fit(split_tensor(dataset.train))
+    return network
+
+
+@contextlib.contextmanager
+def _threads_for(config: Config) -> Iterator[None]:
+    """One thread for the small network: sharing its microseconds of work with a second one costs more than it saves."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if config.model.name == "fnn" else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,111 @@
+"""How weights are moved: the optimizer, its schedule, the weights of the classes, the averaging of the weights.
+
+Optimizers and schedulers are torch's, by name, with whatever arguments they take. What they refuse is found out before
+the training begins, not in its last epoch.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer, lr_scheduler
+
+from genreline.data.layout import Dataset, indices
+from genreline.errors import ConfigError
+from genreline.train.config import Config
+
+
+def build_optimizer(config: Config, network: nn.Module) -> Optimizer:
+    """The configuration's optimizer over a network's weights. ConfigError for what torch.optim does not take."""
+    settings = config.optimizer.model_dump()
+    name = settings.pop("name")
+    kind = getattr(torch.optim, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, Optimizer) and kind is not Optimizer):
+        raise ConfigError(f"optimizer.name: torch.optim has no {name!r}; SGD, Adam and AdamW are some it has")
+    probe = nn.Parameter(torch.zeros(2, 2))
+    probe.grad = torch.zeros(2, 2)
+    try:
+        kind([probe], **settings).step()  # some arguments, and the need for a closure, are only found out in a step
+        made: Optimizer = kind(network.parameters(), **settings)
+    except Exception as error:  # whatever torch makes of a user's settings
+        raise ConfigError(f"optimizer: {name} refuses {settings} ({first_line(error)})") from error
+    return made
+
+
+def class_weights(config: Config, dataset: Dataset, device: str) -> Tensor | None:
+    """(n_classes,) weights (N / n_c) ** class_balance, scaled to a mean of 1 over the training samples."""
+    if config.class_balance == 0:
+        return None
+    counts = np.bincount(indices(dataset.train.labels, dataset.classes, "train"))
+    weights = (1 / counts) ** config.class_balance
+    return torch.tensor(weights * counts.sum() / (weights * counts).sum(), dtype=torch.float32, device=device)
+
+
+def averaged(config: Config, network: nn.Module) -> tuple[nn.Module, Callable[[], None]]:
+    """The network to validate and keep, and what to call after each batch to bring it up to date.
+
+    With averaging it is an exponential moving average of all weights and statistics, whose decay rises to its full
+    value over the first batches, so that the random start is forgotten (as in tf.train.ExponentialMovingAverage).
+    """
+    if config.weight_averaging == 0:
+        return network, lambda: None
+    averaged = copy.deepcopy(network)
+    updates = 0
+
+    @torch.no_grad()
+    def update() -> None:
+        nonlocal updates
+        updates += 1
+        decay = min(config.weight_averaging, (1 + updates) / (10 + updates))
+        for mean, value in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - decay)
+            else:
+                mean.copy_(value)
+
+    return averaged, update
+
+
+def build_schedule(
+    config: Config, optimizer: Optimizer, n_batches: int
+) -> tuple[Callable[[], object], Callable[[float], object]]:
+    """What to call after each batch, and after each epoch with its validation loss.
+
+    OneCycleLR and CyclicLR are made for steps by batch, the others for steps by epoch (torch's documentation).
+
+    Raises:
+        ConfigError: what torch.optim.lr_scheduler does not take, were it in the run's last step.
+    """
+    if config.scheduler is None:
+        return lambda: None, lambda val_loss: None
+    settings = config.scheduler.model_dump()
+    name = settings.pop("name")
+    kind = getattr(lr_scheduler, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, lr_scheduler.LRScheduler)):
+        raise ConfigError(f"scheduler.name: torch has no scheduler {name!r}; StepLR and OneCycleLR are some it has")
+    if name == "OneCycleLR":
+        settings = {"max_lr": config.optimizer.lr, "total_steps": config.epochs * n_batches, **settings}
+    elif name == "CosineAnnealingLR":
+        settings = {"T_max": config.epochs, **settings}
+    by_batch = name in {"OneCycleLR", "CyclicLR"}
+    arguments = [0.0] if name == "ReduceLROnPlateau" else []
+    try:
+        stand_in = torch.optim.SGD([nn.Parameter(torch.zeros(1))], config.optimizer.lr, momentum=0.9)
+        rehearsal: Any = kind(stand_in, **settings)
+        stand_in.step()
+        for _ in range(config.epochs * (n_batches if by_batch else 1)):  # the whole run: some refuse only the last step
+            rehearsal.step(*arguments)
+        made: Any = kind(optimizer, **settings)
+    except Exception as error:  # whatever torch makes of a user's settings
+        raise ConfigError(f"scheduler: {name} refuses {settings} ({first_line(error)})") from error
+    if by_batch:
+        return made.step, lambda val_loss: None
+    return lambda: None, made.step if arguments else lambda val_loss: made.step()
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, to stand in a line of ours."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,0 +1,114 @@
+"""Many songs: what is found, where it goes, and that processes give what one process does."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import soundfile
+
+from genreline.audio.decode import SUFFIXES
+from genreline.errors import ConfigError, DataError
+from genreline.predict.files import FORMATS, Song, find_songs, hear_songs, parse_formats
+
+MODEL = "course-fnn"
+
+
+def write(path, seconds=1.5, rate_hz=8000):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(len(path.name))
+    soundfile.write(path, rng.normal(0, 0.1, int(seconds * rate_hz)), rate_hz)
+
+
+@pytest.fixture
+def music(tmp_path):
+    for name in ("b.wav", "a.FLAC", "rock/a.ogg", "rock/live/a.wav", "a.wav", ".hidden.wav", ".trash/c.wav"):
+        write(tmp_path / "music" / name)
+    (tmp_path / "music" / "cover.jpg").write_bytes(b"\xff\xd8")
+    (tmp_path / "music" / "rock" / "notes.txt").write_text("no sound")
+    return tmp_path / "music"
+
+
+def stems(songs, out):
+    return {song.path.name: song.stem.relative_to(out).as_posix() for song in songs}
+
+
+def test_folders_are_searched_and_mirrored(music, tmp_path):
+    os.symlink(music, music / "rock" / "again")  # a circle
+    songs = find_songs([music], tmp_path / "out")
+    assert [(s.path.relative_to(music).as_posix(), s.stem.relative_to(tmp_path / "out").as_posix()) for s in songs] == [
+        ("a.FLAC", "a"),
+        ("a.wav", "a-2"),
+        ("b.wav", "b"),
+        ("rock/a.ogg", "rock/a"),
+        ("rock/live/a.wav", "rock/live/a"),
+    ]
+
+
+def test_names_never_collide(tmp_path):
+    names = ["x/a.mp3", "y/A.mp3", "a-2.mp3", "a.ogg", "z/.mp3", "v1.2.mp3", "v1.3.mp3"]
+    songs = find_songs(names, tmp_path)
+    found = [song.stem.name for song in songs]
+    assert found == ["a", "A-2", "a-2-2", "a-3", ".mp3", "v1.2", "v1.3"]
+    assert len({name.lower() for name in found}) == len(names)
+
+
+def test_a_folder_without_sound_is_told(tmp_path):
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(DataError, match="holds no audio files"):
+        find_songs([tmp_path], tmp_path)
+
+
+def test_suffixes_are_lower_case_and_differ():
+    assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in SUFFIXES)
+    assert len(set(SUFFIXES)) == len(SUFFIXES)
+
+
+def test_formats_are_parsed():
+    assert parse_formats("csv, .JSON,csv,html") == ("csv", "json", "html")
+    for text in ("csv,mp5", "", ","):
+        with pytest.raises(ConfigError, match="csv,png,json,txt,rttm,jams,html"):
+            parse_formats(text)
+
+
+def test_processes_give_what_one_process_gives(music, tmp_path):
+    (music / "bad.mp3").write_text("no sound")
+    results = {}
+    for jobs in (1, 2):
+        songs = find_songs([music], tmp_path / str(jobs))
+        results[jobs] = dict(hear_songs(songs, MODEL, FORMATS, jobs))
+        assert sorted(results[jobs]) == list(range(6))
+    for place, alone in results[1].items():
+        beside = results[2][place]
+        assert alone.keys() == beside.keys()
+        assert alone["file"] == beside["file"]
+        if "error" in alone:
+            assert alone["file"].endswith("bad.mp3")
+            continue
+        assert alone["overall"] == pytest.approx(beside["overall"], abs=1e-5)
+    written = {
+        jobs: {p.relative_to(tmp_path / str(jobs)) for p in (tmp_path / str(jobs)).rglob("*.*")} for jobs in (1, 2)
+    }
+    assert written[1] == written[2]
+    assert len(written[1]) == 5 * len(FORMATS)
+    song = json.loads((tmp_path / "2" / "rock" / "live" / "a.json").read_text())
+    assert song["duration_s"] == 1.5
+
+
+def test_a_song_is_never_overwritten(tmp_path):
+    write(tmp_path / "song.wav")
+    (tmp_path / "song.wav").rename(tmp_path / "song.txt")
+    before = (tmp_path / "song.txt").read_bytes()
+    ((_, result),) = hear_songs([Song(tmp_path / "song.txt", tmp_path / "song")], MODEL, ("txt",))
+    assert "would take its place" in result["error"]
+    assert (tmp_path / "song.txt").read_bytes() == before
+
+
+def test_a_name_that_is_too_long_for_its_timeline_fails_alone(tmp_path):
+    names = [f"{'a' * 251}.wav", "b.wav"]
+    for name in names:
+        write(tmp_path / name)
+    songs = find_songs([tmp_path / name for name in names], tmp_path / "out")
+    (_, failed), (_, done) = hear_songs(songs, MODEL, ("json",))
+    assert "File name too long" in failed["error"]
+    assert done["json"] == str(tmp_path / "out" / "b.json")

@@ -1,0 +1,76 @@
+import io
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from genreline.audio.decode import decode
+from genreline.audio.features import melgrams, segments
+from genreline.data.loaders import make_loader, split_tensor
+from genreline.errors import AudioError, CheckpointError
+from genreline.predict.recognizer import Recognizer, infer
+from genreline.train.checkpoint import Model
+from genreline.train.config import load_config
+from genreline.train.loop import fit
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    config = load_config(overrides=["features=melgrams", "model.name=cnn", "model.dropout=0.5"])
+    from genreline.train.models import build_network
+
+    return Model(build_network(config, (21, 128), 3).train(), config, ("blues", "jazz", "rock"), name="tiny")
+
+
+@pytest.fixture(scope="module")
+def song():
+    rng = np.random.default_rng(0)
+    buffer = io.BytesIO()
+    soundfile.write(
+        buffer, rng.normal(0, 0.1, int(62.4 * 8000)) * np.linspace(0, 1, int(62.4 * 8000)), 8000, format="WAV"
+    )
+    return buffer.getvalue()
+
+
+def test_infer_is_step_4_1(melgrams):
+    run = fit(load_config(overrides=["features=melgrams", "epochs=1"]), melgrams)
+    X = split_tensor(melgrams.test)
+    expected = run.network(X).argmax(dim=1).tolist()
+    for loader in (make_loader(X, batch_size=7), make_loader(X, torch.zeros(45), batch_size=45)):
+        predictions = infer(loader, run.network)
+        assert predictions == expected
+        assert isinstance(predictions, list)
+        assert all(type(number) is int for number in predictions)
+
+
+def test_infer_switches_dropout_off_and_back(model):
+    loader = make_loader(torch.randn(20, 21, 128))
+    assert infer(loader, model.network) == infer(loader, model.network)
+    assert model.network.training
+
+
+def test_a_timeline_is_the_network_on_each_second(model, song):
+    timeline = Recognizer(model)(song)
+    with torch.no_grad():
+        model.network.eval()
+        expected = model.network(melgrams(segments(decode(song)))).softmax(dim=1)
+        model.network.train()
+    assert timeline.probabilities.shape == (63, 3)
+    np.testing.assert_allclose(timeline.probabilities, expected, atol=1e-5)
+    assert timeline.duration_s == pytest.approx(62.4)
+    assert (timeline.classes, timeline.model) == (model.classes, "tiny")
+
+
+def test_the_title_is_the_files_stem(model, song, tmp_path):
+    path = tmp_path / "My song.v2.wav"
+    path.write_bytes(song)
+    assert Recognizer(model)(path).title == "My song.v2"
+
+
+def test_what_is_wrong_with_the_sound_is_said(model, tmp_path):
+    with pytest.raises(AudioError, match="there is no such file"):
+        Recognizer(model)(tmp_path / "nothing.mp3")
+    with pytest.raises(CheckpointError):
+        Recognizer.load(tmp_path / "no model")

@@ -1,0 +1,166 @@
+"""Studies as data: what runs, what is kept, and what an interruption loses (nothing)."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from genreline.errors import ConfigError
+from genreline.study.runner import jobs_of, load_results, load_study, run_study, shipped_studies, write_table
+from genreline.train.loop import fit
+
+STUDY = """
+step = "2.5"
+question = "Which rate?"
+starts_from = "nothing"
+base = ["epochs=2"]
+
+[variants]
+SGD = []
+Adam = ["optimizer.name=Adam"]
+LBFGS = ["optimizer.name=LBFGS"]
+
+[grid]
+"optimizer.lr" = ["0.01", "1e38"]
+"""
+
+
+@pytest.fixture
+def study(tmp_path):
+    (tmp_path / "rates.toml").write_text(STUDY)
+    return load_study(tmp_path / "rates.toml")
+
+
+def test_every_variant_runs_with_every_seed(study, course, tmp_path):
+    jobs = jobs_of(study, course, tmp_path / "out", seeds=2)
+    assert [(job.variant, job.config.seed) for job in jobs[:3]] == [
+        ("SGD, optimizer.lr=0.01", 0),
+        ("SGD, optimizer.lr=1e38", 0),
+        ("Adam, optimizer.lr=0.01", 0),
+    ]
+    assert len(jobs) == 12 == 2 * study.n_runs
+    assert len({job.path for job in jobs}) == 12
+    assert len(list(run_study(jobs, n_processes=2))) == 12
+    status = {(row["variant"], row["seed"]): row["status"] for row in write_table(jobs)}
+    assert status["SGD, optimizer.lr=0.01", 0] == "completed"
+    assert status["SGD, optimizer.lr=1e38", 1] == "diverged"
+    assert status["LBFGS, optimizer.lr=0.01", 0] == "failed"
+    with (tmp_path / "out" / "rates" / "table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 12
+    assert "closure" in next(row["reason"] for row in rows if row["variant"].startswith("LBFGS"))
+    assert list(run_study(jobs, n_processes=2)) == []  # nothing is done twice
+
+
+def test_a_run_is_that_of_fit(study, course, mfccs, tmp_path):
+    jobs = jobs_of(study, course, tmp_path, seeds=1)[:1]
+    list(run_study(jobs, n_processes=1))
+    result = load_results(jobs)[0]
+    torch.set_num_threads(1)
+    run = fit(jobs[0].config, mfccs)
+    assert [epoch["train_loss"] for epoch in result["history"]] == [epoch.train_loss for epoch in run.history]
+    assert result["best_epoch"] == run.best_epoch
+    assert sum(map(sum, result["test"]["best"]["confusion_matrix"])) == 45
+    assert result["versions"]["commit"]
+    assert result["processor_seconds"] > 0
+
+
+def test_a_run_of_another_study_is_not_done_again(study, course, tmp_path):
+    job, *_ = jobs_of(study, course, tmp_path / "out", seeds=1)
+    list(run_study([job], n_processes=1))
+    (tmp_path / "other.toml").write_text(STUDY.replace("SGD = []", "plain = []"))
+    again, *_ = jobs_of(load_study(tmp_path / "other.toml"), course, tmp_path / "out", seeds=1)
+    assert list(run_study([again], n_processes=1)) == [again]
+    (first,), (second,) = load_results([job]), load_results([again])
+    assert second == {**first, "variant": "plain, optimizer.lr=0.01"}  # the seconds it took are the same too
+
+
+def test_identity_is_of_all_that_decides_the_result(study, course, tmp_path):
+    def paths(**changes):
+        settings = {"data": course, "out": tmp_path, "seeds": 1, "epochs": None, "device": "cpu"}
+        return {job.path for job in jobs_of(study, **{**settings, **changes})}
+
+    before = paths()
+    assert paths() == before
+    assert not paths(epochs=3) & before
+    assert not paths(device="cuda") & before
+    labels = course / "test" / "mfccs" / "labels.npy"
+    labels.write_bytes(labels.read_bytes().replace(b"r\0\0\0o", b"p\0\0\0o"))
+    assert not paths() & before
+
+
+def test_a_killed_study_goes_on_to_the_same_results(course, tmp_path):
+    """kill -9 of the program and all its processes in the middle: what was finished is kept, the rest is as it was."""
+    study = tmp_path / "many.toml"
+    variants = "\n".join(f'lr{i} = ["optimizer.lr=0.0{i}"]' for i in range(1, 9))
+    study.write_text(f'step = "0"\nquestion = "?"\nstarts_from = ""\nbase = ["epochs=40"]\n[variants]\n{variants}\n')
+    command = [sys.executable, "-m", "genreline", "study", str(study), "--data", str(course), "--seeds", "2"]
+    live = {**os.environ, "TTY_INTERACTIVE": "1", "FORCE_COLOR": "1", "COLUMNS": "200"}
+    with subprocess.Popen(
+        [*command, "--out", str(tmp_path / "killed")],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=live, start_new_session=True,
+    ) as process:  # fmt: skip
+        seen = ""
+        while not re.search(r"[2-9]/16", seen):
+            seen += process.stderr.read(1) or pytest.fail(f"the study ended before it was killed: {seen}")
+        os.killpg(process.pid, signal.SIGKILL)
+    kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "killed" / "many" / "runs").glob("[!.]*.json")}
+    assert 2 <= len(kept) < 16
+    for out in ("killed", "whole"):
+        done = subprocess.run([*command, "--out", str(tmp_path / out)], check=True, capture_output=True, text=True)
+    lines = re.findall(r"many: (\d) running, done: lr\d, seed [01], (\d+) of 16 runs\n", done.stderr)
+    assert [int(n) for _, n in lines] == list(range(1, 17))  # a log file has a line a run
+    assert [int(running) for running, _ in lines] == [2] * 14 + [1, 0]
+    for name, before in kept.items():
+        assert (tmp_path / "killed" / "many" / "runs" / name).stat().st_mtime_ns == before
+
+    def results(out):
+        runs = {
+            path.name: json.loads(path.read_text()) for path in (tmp_path / out / "many" / "runs").glob("[!.]*.json")
+        }
+        for run in runs.values():
+            del run["seconds"], run["processor_seconds"]
+            for epoch in run["history"]:
+                del epoch["seconds"]
+        return runs
+
+    assert len(results("whole")) == 16
+    assert results("killed") == results("whole")
+
+
+def test_the_studies_that_ship_answer_the_steps(shared):
+    studies = {name: load_study(path) for name, path in shipped_studies().items()}
+    steps = " ".join(study.step for study in studies.values())
+    for step in ("1.5", "1.6", "1.7", "2.3", "2.4", "2.5", "3.1", "3.2", "3.4", "3.5", "3.6", "3.7"):
+        assert step in steps
+    assert len(studies["activations"].variants) >= 20
+    assert len(studies["optimizers"].variants) >= 12
+    assert len(studies["schedulers"].variants) >= 10
+    assert list(studies["batch-size"].variants) == [str(2**i) for i in range(8)]
+    for name, study in studies.items():
+        half = "course" if any("mfccs" in setting for setting in study.base) else "genres7"
+        jobs = jobs_of(study, shared / "data" / half, "nowhere", seeds=1)  # every configuration is one
+        assert len({job.path for job in jobs}) == len(jobs) == study.n_runs, name
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("step = ", "is not TOML"),
+        ('step = "1"', "question: Field required"),
+        (STUDY + "\n[colours]\n", "colours: Extra inputs"),
+    ],
+)
+def test_what_is_no_study_is_said(tmp_path, text, message):
+    (tmp_path / "bad.toml").write_text(text)
+    with pytest.raises(ConfigError, match=message) as error:
+        load_study(tmp_path / "bad.toml")
+    assert "\n" not in str(error.value)
+    with pytest.raises(ConfigError, match="no such study or file; the studies are fnn"):
+        load_study("nothing")

@@ -1,0 +1,83 @@
+import tomllib
+
+import pytest
+
+from genreline.errors import ConfigError
+from genreline.train.config import Config, load_config, parse_config
+
+
+def test_the_defaults_are_the_sources():
+    config = Config()
+    assert (config.optimizer.name, config.optimizer.lr) == ("SGD", 0.002)
+    assert (config.epochs, config.batch_size, config.features, config.model.name) == (30, 16, "mfccs", "fnn")
+    cnn = load_config(overrides=["model.name=cnn", "features=melgrams"]).model
+    assert (cnn.padding, cnn.pooling, cnn.activation, cnn.batch_norm, cnn.dropout) == (2, 2, None, False, 0)
+
+
+def test_overrides_go_over_the_file(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text('epochs = 5\nbatch_size = 8\n[optimizer]\nname = "AdamW"\nlr = 0.01\nweight_decay = 0.1\n')
+    config = load_config(path, ["epochs=7", "optimizer.lr=0.5", "model.activation=ReLU", "scheduler.name=StepLR"])
+    assert (config.epochs, config.batch_size) == (7, 8)
+    assert config.optimizer.model_dump() == {"name": "AdamW", "lr": 0.5, "weight_decay": 0.1}
+    assert config.model.activation == "ReLU"
+    assert config.scheduler.name == "StepLR"
+    assert load_config(path, ["model.activation=none"]).model.activation is None
+
+
+def test_nothing_is_dropped_whatever_the_order(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text("[optimizer]\nlr = 0.1\nmomentum = 0.9\n")
+    assert load_config(path, ["optimizer.name=SGD"]).optimizer.model_dump() == {
+        "name": "SGD",
+        "lr": 0.1,
+        "momentum": 0.9,
+    }
+    assert load_config(overrides=["optimizer.lr=.5", "optimizer.name=Adam"]).optimizer.lr == 0.5
+    scheduler = load_config(overrides=["scheduler.step_size=3", "scheduler.name=StepLR"]).scheduler
+    assert scheduler.model_dump() == {"name": "StepLR", "step_size": 3}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("epoch=3", "epoch: there is no such setting"),
+        ("model.pooling=2", "model.pooling: there is no such setting"),
+        ("optimizer.lr=-1", "optimizer.lr: Input should be greater than 0"),
+        ("optimizer.lr=nan", "optimizer.lr: Input should be a finite number"),
+        ("epochs=0", "epochs: Input should be greater than or equal to 1"),
+        ("epochs=many", "epochs: Input should be a valid integer"),
+        ("model.name=cnn", "a cnn needs melgrams"),
+        ("model.name=rnn", "model"),
+        ("model.dropout=1", "model.dropout: Input should be less than 1"),
+        ("epochs", "write key=value"),
+        (".=3", "write key=value"),
+        ("epochs.deep=3", "epochs"),
+        ("model=3", "model"),
+    ],
+)
+def test_what_makes_no_sense_is_said_in_one_line(override, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        load_config(overrides=[override])
+    assert "\n" not in str(error.value)
+
+
+def test_all_problems_are_told():
+    with pytest.raises(ConfigError, match=r"epochs: .*; batch: "):
+        load_config(overrides=["epochs=-1", "batch=2"])
+
+
+def test_a_bad_file_is_said(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("epochs = \n")
+    with pytest.raises(ConfigError, match="is not TOML"):
+        load_config(tmp_path / "bad.toml")
+
+
+def test_the_digest_is_of_the_resolved_configuration():
+    assert Config().digest() == load_config(overrides=["epochs=30", "optimizer.lr=2e-3"]).digest()
+    assert Config().digest() != load_config(overrides=["seed=1"]).digest()
+    assert parse_config(Config().model_dump(mode="json")) == Config()
+    settings = tomllib.loads("[optimizer]\nlr = 0.1\n")
+    assert parse_config(settings).digest() == load_config(overrides=["optimizer.lr=0.1"]).digest()

@@ -1,0 +1,96 @@
+import pytest
+import torch
+from torch import nn
+
+from genreline.errors import ConfigError
+from genreline.train.config import ConvNetConfig, FeedForwardConfig, parse_config
+from genreline.train.models import ConvNet, FeedForward, Standardise, build_network
+
+
+def kinds(network):
+    return [type(module) for module in network.modules() if not list(module.children())]
+
+
+def test_step_1_2_is_three_linear_layers_and_nothing_else():
+    network = FeedForward((26,), 4)
+    linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    assert [(layer.in_features, layer.out_features) for layer in linear] == [(26, 128), (128, 32), (32, 4)]
+    assert kinds(network) == [nn.Flatten, nn.Linear, nn.Linear, nn.Linear]
+    assert network(torch.zeros(5, 26)).shape == (5, 4)
+
+
+@pytest.mark.parametrize(("padding", "pooling", "x"), [(0, 1, 5 * 112 * 128), (2, 2, 1024), (2, 1, 21 * 128 * 128)])
+def test_steps_2_2_to_2_4(padding, pooling, x):
+    network = ConvNet((21, 128), 4, ConvNetConfig(padding=padding, pooling=pooling))
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    assert [(c.in_channels, c.out_channels, c.kernel_size) for c in convolutions] == [
+        (1, 16, (5, 5)),
+        (16, 32, (5, 5)),
+        (32, 64, (5, 5)),
+        (64, 128, (5, 5)),
+    ]
+    assert [layer.in_features for layer in linear] == [x, 1024, 256, 32]
+    assert linear[-1].out_features == 4
+    assert network(torch.zeros(3, 21, 128)).shape == (3, 4)
+    assert not {nn.ReLU, nn.BatchNorm2d, nn.Dropout} & set(kinds(network))
+
+
+def test_a_network_without_activations_is_affine():
+    torch.manual_seed(0)
+    network = ConvNet((21, 128), 4, ConvNetConfig(pooling=1, padding=0)).double()
+    a, b, zero = torch.randn(1, 21, 128).double(), torch.randn(1, 21, 128).double(), torch.zeros(1, 21, 128).double()
+    torch.testing.assert_close(network(a + b) + network(zero), network(a) + network(b))
+
+
+def test_everything_is_where_step_3_wants_it():
+    config = ConvNetConfig(activation="ELU", batch_norm=True, dropout=0.3)
+    network = ConvNet((21, 128), 7, config)
+    convolution = [nn.Conv2d, nn.BatchNorm2d, nn.ELU, nn.MaxPool2d]
+    assert kinds(network) == convolution * 4 + [nn.Flatten] + [nn.ELU, nn.Dropout, nn.Linear] * 4
+    fnn = FeedForward((26,), 4, FeedForwardConfig(activation="ReLU", dropout=0.1))
+    assert kinds(fnn) == [nn.Flatten, nn.Linear] + [nn.ReLU, nn.Dropout, nn.Linear] * 2
+
+
+@pytest.mark.parametrize("name", ["ReLU", "GELU", "SELU", "Tanh", "PReLU", "Softshrink", "RReLU", "Mish"])
+def test_activations_of_torch_go_by_name(name):
+    assert kinds(FeedForward((26,), 4, FeedForwardConfig(activation=name))).count(getattr(nn, name)) == 2
+
+
+@pytest.mark.parametrize("name", ["Relu", "Linear", "Conv2d", "MultiheadAttention", "Threshold", "GLU", "__name__"])
+def test_what_is_no_activation_is_an_error(name):
+    with pytest.raises(ConfigError, match=r"model\.activation"):
+        FeedForward((26,), 4, FeedForwardConfig(activation=name))
+
+
+def test_too_small_an_input_is_an_error():
+    with pytest.raises(ConfigError, match="21 x 15 is too small for four convolutions with padding 2 and pooling 2"):
+        ConvNet((21, 15), 4)
+    with pytest.raises(ConfigError, match=r"16 x 128 is too small .* padding 0 and pooling 1"):
+        ConvNet((16, 128), 4, ConvNetConfig(padding=0, pooling=1))
+    assert ConvNet((17, 17), 4, ConvNetConfig(padding=0, pooling=1))(torch.zeros(1, 17, 17)).shape == (1, 4)
+
+
+def test_standardise_brings_vectors_to_0_and_1_each_number_by_itself():
+    X = torch.randn(500, 26) * torch.linspace(0.1, 30, 26) + 7
+    X[..., 5] = -80  # what never changes
+    module = Standardise((26,))
+    module.fit(X)
+    scaled = module(X)
+    torch.testing.assert_close(scaled.mean(dim=0), torch.zeros(26), atol=1e-4, rtol=0)
+    others = torch.arange(26) != 5
+    torch.testing.assert_close(scaled.std(dim=0, correction=0)[others], torch.ones(25), atol=1e-4, rtol=0)
+    assert (scaled[:, 5] == 0).all()
+
+
+def test_standardise_brings_melgrams_to_0_and_1_as_a_whole():
+    X = torch.randn(50, 21, 128) * torch.linspace(0.1, 30, 128) - 40
+    module = Standardise((21, 128))
+    module.fit(X)
+    torch.testing.assert_close(module(X), (X - X.mean()) / X.std(correction=0), atol=1e-4, rtol=0)
+
+
+def test_the_normaliser_travels_with_the_weights():
+    config = parse_config({"standardise": True})
+    network = build_network(config, (26,), 4)
+    assert {"0.mean", "0.deviation"} <= set(network.state_dict())

@@ -1,0 +1,79 @@
+"""The pool of workers by itself, with real processes."""
+
+import asyncio
+import io
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from genreline.web.limits import Limits
+from genreline.web.pool import Job, Pool
+from genreline.web.problems import Problem
+
+
+def listen(data, **options):
+    header = {"kind": "listen", "name": "song.wav", "model": "course-fnn", "max_duration_s": 3600}
+    return Job(header | options, io.BytesIO(data), len(data))
+
+
+async def last_answer(pool, job):
+    async with pool.job(job):
+        return [answer async for answer in job.answers()][-1]
+
+
+def with_pool(limits, work):
+    """Do `work` with a pool, which leaves no process. In a thread, as a browser's tests keep a loop in the main one."""
+
+    async def start_work_stop():
+        pool = Pool(limits)
+        await pool.start()
+        try:
+            await work(pool)
+        finally:
+            await pool.stop()
+            for pid in pool.pids:
+                with pytest.raises(ProcessLookupError):
+                    os.kill(pid, 0)
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, start_work_stop()).result()
+
+
+async def until(condition):
+    async with asyncio.timeout(120):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def test_what_takes_too_long_is_ended_and_its_worker_replaced(hours_of_silence):
+    async def work(pool):
+        (first,) = pool.pids
+        late = await last_answer(pool, listen(hours_of_silence(0.95)))
+        assert late["event"] == "error"
+        assert late["detail"] == "song.wav: takes more than the 0.3 s that are allowed; send less of it"
+        await until(lambda: pool.pids not in ([], [first]))
+
+    with_pool(Limits(workers=1, job_timeout_s=0.3), work)
+
+
+def test_jobs_wait_for_a_worker_that_lives(song):
+    async def work(pool):
+        for _ in range(3):  # nobody waits for these
+            async with pool.job(listen(song)):
+                pass
+        assert pool.waiting == 0
+        (first,) = pool.pids
+        async with pool.job(listen(song)) as one, pool.job(listen(song)):
+            assert pool.waiting == 2
+            with pytest.raises(Problem) as full:
+                pool.check_room()
+            assert full.value.status_code == 503
+            assert [answer["event"] async for answer in one.answers()] == ["start", *["seconds"] * 3, "done"]
+        os.kill(first, signal.SIGKILL)  # while it has nothing to do, as the system may for its memory
+        await until(lambda: not any(process.is_alive for process in pool._processes))
+        assert (await last_answer(pool, listen(song)))["event"] == "done"
+        assert pool.pids != [first]
+
+    with_pool(Limits(workers=1, queue=2), work)
