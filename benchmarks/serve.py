@@ -97,7 +97,7 @@ def served() -> Iterator[tuple[str, psutil.Process]]:
         process.wait()
 
 
-def hear(client: httpx.Client, url: str, audio: bytes) -> float:
+def post_song(client: httpx.Client, url: str, audio: bytes) -> float:
     """Seconds that a song takes."""
     begin = time.perf_counter()
     client.post(f"{url}/v1/timeline", files={"file": ("song.mp3", audio)}, timeout=600).raise_for_status()
@@ -112,7 +112,7 @@ def load(url: str, audio: bytes, n_clients: int) -> dict[str, Any]:
     def ask() -> None:
         with httpx.Client() as client:
             while time.perf_counter() < end:
-                latencies_s.append(hear(client, url, audio))
+                latencies_s.append(post_song(client, url, audio))
 
     begin = time.perf_counter()
     threads = [threading.Thread(target=ask) for _ in range(n_clients)]
@@ -134,7 +134,7 @@ def ten_times(url: str, audio: bytes) -> dict[str, Any]:
     """The same four minutes ten times at once."""
     begin = time.perf_counter()
     with ThreadPoolExecutor(10) as pool, httpx.Client() as client:
-        latencies_s = list(pool.map(lambda _: hear(client, url, audio), range(10)))
+        latencies_s = list(pool.map(lambda _: post_song(client, url, audio), range(10)))
     return {"all_s": time.perf_counter() - begin, "first_s": min(latencies_s), "last_s": max(latencies_s)}
 
 
@@ -148,7 +148,7 @@ def memory(url: str, process: psutil.Process, audio: bytes) -> dict[str, Any]:
     rows = [{"requests": 0, **resident_mb()}]
     with ThreadPoolExecutor(WORKERS) as pool, httpx.Client() as client:
         for done in range(100, N_FLAT + 1, 100):
-            list(pool.map(lambda _: hear(client, url, audio), range(100)))
+            list(pool.map(lambda _: post_song(client, url, audio), range(100)))
             rows.append({"requests": done, **resident_mb()})
     return {"resident_mb": rows}
 

@@ -9,7 +9,7 @@ import soundfile
 
 from genreline.audio.decode import SUFFIXES
 from genreline.errors import ConfigError, DataError
-from genreline.predict.files import FORMATS, Song, find_songs, hear_songs, parse_formats
+from genreline.predict.files import FORMATS, SongTask, find_songs, parse_formats, predict_files
 
 MODEL = "course-fnn"
 
@@ -76,7 +76,7 @@ def test_processes_give_what_one_process_gives(music, tmp_path):
     results = {}
     for jobs in (1, 2):
         songs = find_songs([music], tmp_path / str(jobs))
-        results[jobs] = dict(hear_songs(songs, MODEL, FORMATS, jobs))
+        results[jobs] = dict(predict_files(songs, MODEL, FORMATS, jobs))
         assert sorted(results[jobs]) == list(range(6))
     for place, alone in results[1].items():
         beside = results[2][place]
@@ -99,7 +99,7 @@ def test_a_song_is_never_overwritten(tmp_path):
     write(tmp_path / "song.wav")
     (tmp_path / "song.wav").rename(tmp_path / "song.txt")
     before = (tmp_path / "song.txt").read_bytes()
-    ((_, result),) = hear_songs([Song(tmp_path / "song.txt", tmp_path / "song")], MODEL, ("txt",))
+    ((_, result),) = predict_files([SongTask(tmp_path / "song.txt", tmp_path / "song")], MODEL, ("txt",))
     assert "would take its place" in result["error"]
     assert (tmp_path / "song.txt").read_bytes() == before
 
@@ -109,6 +109,6 @@ def test_a_name_that_is_too_long_for_its_timeline_fails_alone(tmp_path):
     for name in names:
         write(tmp_path / name)
     songs = find_songs([tmp_path / name for name in names], tmp_path / "out")
-    (_, failed), (_, done) = hear_songs(songs, MODEL, ("json",))
+    (_, failed), (_, done) = predict_files(songs, MODEL, ("json",))
     assert "File name too long" in failed["error"]
     assert done["json"] == str(tmp_path / "out" / "b.json")

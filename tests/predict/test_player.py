@@ -15,7 +15,7 @@ from genreline.audio.decode import decode
 from genreline.audio.encode import playable
 from genreline.errors import AudioError
 from genreline.predict.player import save_player, to_html
-from genreline.predict.timeline import Timeline, clock
+from genreline.predict.timeline import Timeline, format_time
 
 CLASSES = ("blues", "classical", "hiphop", "rock_metal_hardrock")
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
@@ -229,8 +229,8 @@ def test_the_browser_computes_what_python_does(empty_page):
     assert last["start_s"] == 399
     assert none is None
     times_s = [0, 7.9999999, 19.5, 59.999, 61, 3599.9, 3600, 10800.25]
-    shown = page.evaluate("(times) => times.map((s) => [clock(s), clock(s, true)])", times_s)
-    assert shown == [[clock(second), clock(second, hours=True)] for second in times_s]
+    shown = page.evaluate("(times) => times.map((s) => [formatTime(s), formatTime(s, true)])", times_s)
+    assert shown == [[format_time(second), format_time(second, hours=True)] for second in times_s]
     assert shown[2][0] == "0:19"
 
 
@@ -239,7 +239,7 @@ def empty_page(open_page, until, tmp_path):
     """A page with nothing but the renderer, as another page would load it."""
     script = resources.files("genreline.predict").joinpath("timeline.js").read_text()
     (tmp_path / "empty.html").write_text(
-        f"<!doctype html><body><script type=module>{script};Object.assign(window, {{ Timeline, clock }})</script>"
+        f"<!doctype html><body><script type=module>{script};Object.assign(window, {{ Timeline, formatTime }})</script>"
     )
     page = open_page((tmp_path / "empty.html").as_uri())
     until(page, "window.Timeline")

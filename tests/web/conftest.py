@@ -74,7 +74,7 @@ class Running:
         """A connection for what no client library would do."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE_S, source_address=(source, 0))
 
-    def hear(self, audio, name="song.wav", **settings):
+    def post_song(self, audio, name="song.wav", **settings):
         """Post a song."""
         return httpx.post(f"{self.url}/v1/timeline", files={"file": (name, audio)}, timeout=DEADLINE_S, **settings)
 

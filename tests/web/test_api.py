@@ -49,13 +49,13 @@ def assert_same(got, expected):
 
 
 def test_a_song_is_heard_as_by_the_library(service, song, timeline):
-    response = service.hear(song)
+    response = service.post_song(song)
     assert response.status_code == 200
     assert_same(Timeline.from_json(response.text), timeline)
 
 
 def test_another_model_hears_it_its_own_way(service, song):
-    response = service.hear(song, data={"model": "course-fnn"})
+    response = service.post_song(song, data={"model": "course-fnn"})
     assert_same(Timeline.from_json(response.text), Recognizer.load("course-fnn")(named(song)))
 
 
@@ -93,7 +93,7 @@ def test_what_is_wrong_is_said_as_on_the_command_line(service, song, name, data)
     data = song[: len(song) // 2] if data is None else data
     with pytest.raises(AudioError) as error:
         Recognizer.load("course-fnn")(named(data, name))
-    response = service.hear(data, name)
+    response = service.post_song(data, name)
     assert response.status_code == 422
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json() == {
@@ -165,14 +165,14 @@ def test_examples_are_music_that_can_be_heard(service):
     assert names[0] == "medley"
     music = httpx.get(f"{service.url}/v1/examples/blues", timeout=120)
     assert music.headers["content-type"] == "audio/wav"
-    assert service.hear(music.content).json()["duration_s"] == 30
+    assert service.post_song(music.content).json()["duration_s"] == 30
 
 
 def test_health_and_metrics_are_told(service, song):
     assert httpx.get(f"{service.url}/healthz").json() == {"status": "ok", "workers": 2}
     before = service.metric('genreline_jobs_total{kind="listen",outcome="done"}')
     heard_s = service.metric("genreline_sound_seconds_total")
-    service.hear(song)
+    service.post_song(song)
     assert service.metric('genreline_jobs_total{kind="listen",outcome="done"}') == before + 1
     assert service.metric("genreline_sound_seconds_total") == heard_s + 12.5
     families = {each.name for each in text_string_to_metric_families(httpx.get(f"{service.url}/metrics").text)}
@@ -193,4 +193,4 @@ def test_it_works_behind_a_proxy_under_a_path(strict, song):
         assert httpx.get(f"{strict.url}{prefix}/healthz").status_code == 200
         page = httpx.get(f"{strict.url}{prefix}/").text
         assert 'src="assets/page.js"' in page  # all of the page's addresses are relative
-    assert strict.hear(song).status_code == 200
+    assert strict.post_song(song).status_code == 200

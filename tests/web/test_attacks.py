@@ -189,7 +189,7 @@ def test_who_does_not_read_the_answer_holds_no_worker(strict, long_song, song, e
         body = form(long_song)
         connection.sendall(head("Accept: text/event-stream", f"Content-Length: {len(body)}") + body)
         eventually(lambda: strict.metric("genreline_jobs_running") == 1, "the job")
-        assert strict.hear(song).status_code == 200  # by the only worker
+        assert strict.post_song(song).status_code == 200  # by the only worker
 
 
 # Vanishing -----------------------------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def test_who_vanishes_frees_the_worker(strict, long_song, eventually):
 def test_who_vanishes_while_sending_leaves_nothing(strict, eventually):
     with strict.connect() as connection:
         connection.sendall(head("Content-Length: 2900000") + form(bytes(2_500_000))[:2_500_000])
-    eventually(lambda: strict.hear(b"").status_code == 422, "an answer")
+    eventually(lambda: strict.post_song(b"").status_code == 422, "an answer")
     assert strict.temporary == []
 
 
@@ -233,7 +233,7 @@ def test_a_decoder_that_dies_ends_its_job_and_nothing_else(service, long_song, s
         eventually(lambda: any(cpu(pid) > times[pid] + 20 for pid in workers), "work")
         busy = max(workers, key=lambda pid: cpu(pid) - times[pid])
         os.kill(busy, signal.SIGKILL)
-        assert service.hear(song).status_code == 200  # by the other worker
+        assert service.post_song(song).status_code == 200  # by the other worker
         rest = list(lines)
     assert rest[rest.index("event: error") + 1] == "data: " + json.dumps(
         {
@@ -257,7 +257,7 @@ def cpu(pid):
 def test_a_bomb_of_hours_is_stopped(strict, hours_of_silence):
     bomb = hours_of_silence(20)
     assert len(bomb) < 3_000_000
-    assert detail(strict.hear(bomb, "bomb.flac"), 422) == (
+    assert detail(strict.post_song(bomb, "bomb.flac"), 422) == (
         "bomb.flac: is longer than the 20 minutes that are heard here; cut it"
     )
 
@@ -277,14 +277,14 @@ def test_a_bomb_of_hours_is_stopped(strict, hours_of_silence):
     ids=["gzip", "channels", "picture", "playlist", "concat"],
 )
 def test_what_is_no_sound_is_told(strict, data, says):
-    assert says in detail(strict.hear(data), 422)
+    assert says in detail(strict.post_song(data), 422)
 
 
 def test_a_zip_is_not_opened(strict):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("song.wav", bytes(200_000_000))
-    assert "not an audio file" in detail(strict.hear(file.getvalue(), "song.zip"), 422)
+    assert "not an audio file" in detail(strict.post_song(file.getvalue(), "song.zip"), 422)
 
 
 def test_a_body_is_not_unpacked(strict, song):
@@ -305,8 +305,8 @@ def test_a_picture_of_everything_is_not_drawn(strict):
 
 def test_a_job_that_takes_all_memory_ends_and_nothing_else(lax, song, eventually):
     (worker,) = lax.workers()
-    assert detail(lax.hear(bytes(95_000_000), "huge.wav"), 422) == "huge.wav: takes more memory than a job may"
-    assert lax.hear(song).status_code == 200
+    assert detail(lax.post_song(bytes(95_000_000), "huge.wav"), 422) == "huge.wav: takes more memory than a job may"
+    assert lax.post_song(song).status_code == 200
     assert lax.workers() != {worker}
 
 
@@ -321,7 +321,7 @@ def test_more_jobs_than_there_is_room_for_are_turned_away(strict, long_song, son
         eventually(lambda: strict.metric("genreline_jobs_running") == 1, "the first job")
         second.sendall(request)
         eventually(lambda: strict.metric("genreline_jobs_waiting") == 1, "the second job")
-        of_the_same_address = strict.hear(song)
+        of_the_same_address = strict.post_song(song)
         with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2")) as client:
             of_another = client.post(f"{strict.url}/v1/timeline", files={"file": ("song.wav", song)})
     assert "wait for them" in detail(of_the_same_address, 429)
@@ -329,7 +329,7 @@ def test_more_jobs_than_there_is_room_for_are_turned_away(strict, long_song, son
     assert "more to do than it can" in detail(of_another, 503)
     assert of_another.headers["retry-after"] == "10"
     eventually(lambda: strict.metric("genreline_jobs_running") == 0)
-    assert strict.hear(song).status_code == 200
+    assert strict.post_song(song).status_code == 200
 
 
 def test_uploads_that_dawdle_are_few(strict, song, eventually):
@@ -338,12 +338,12 @@ def test_uploads_that_dawdle_are_few(strict, song, eventually):
     try:
         for connection in dawdlers:
             connection.sendall(head("Content-Length: 100000") + form(b"")[:90])
-        response = eventually(lambda: (answer := strict.hear(song)).status_code == 503 and answer, "no room")
+        response = eventually(lambda: (answer := strict.post_song(song)).status_code == 503 and answer, "no room")
         assert "more to do than it can" in detail(response, 503)
     finally:
         for connection in dawdlers:
             connection.close()
-    eventually(lambda: strict.hear(song).status_code == 200)
+    eventually(lambda: strict.post_song(song).status_code == 200)
 
 
 def test_more_connections_than_there_may_be_are_turned_away(strict, eventually):
@@ -385,7 +385,7 @@ def test_a_files_name_is_a_title_and_no_path(strict, song, name, title):
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../genres7-cnn", "genres7-cnn\r\nX-Evil: 1", "<script>", ""])
 def test_a_models_name_is_no_path(strict, song, name):
-    response = strict.hear(song, data={"model": name})
+    response = strict.post_song(song, data={"model": name})
     assert "no such model" in detail(response, 422)
     assert "x-evil" not in response.headers
 
@@ -424,12 +424,12 @@ def test_headers_cannot_be_made_by_names(strict, song):
     ],
 )
 def test_another_sites_page_cannot_post(strict, song, headers):
-    assert "another site" in detail(strict.hear(song, headers=headers), 403)
+    assert "another site" in detail(strict.post_song(song, headers=headers), 403)
 
 
 def test_the_own_page_can_post_and_no_other_can_read(strict, song):
     for headers in ({"Sec-Fetch-Site": "same-origin"}, {"Origin": strict.url}):
-        response = strict.hear(song, headers=headers)
+        response = strict.post_song(song, headers=headers)
         assert response.status_code == 200
         assert not [name for name in response.headers if name.startswith("access-control")]
     preflight = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
@@ -502,8 +502,8 @@ def test_a_link_is_heard_and_leaves_nothing(lax, eventually):
 
 def test_nothing_of_a_listener_is_logged(service, song):
     n_lines = len(service.log.splitlines())
-    service.hear(song, "my secret song.wav", headers={"User-Agent": "my browser", "X-Forwarded-For": "192.0.2.7"})
-    service.hear(b"no song", "another secret.wav")
+    service.post_song(song, "my secret song.wav", headers={"User-Agent": "my browser", "X-Forwarded-For": "192.0.2.7"})
+    service.post_song(b"no song", "another secret.wav")
     httpx.post(f"{service.url}/v1/timeline", json={"url": "https://example.org/secret"})
     httpx.get(f"{service.url}/secret?secret=1")
     lines = service.log.splitlines()[n_lines:]

@@ -44,7 +44,7 @@ def predict(
         raise ConfigError("--raw-rate-hz: is for a stream; say - in place of the files")
 
     from genreline.files import check_writable
-    from genreline.predict.files import find_songs, hear_songs, parse_formats
+    from genreline.predict.files import find_songs, parse_formats, predict_files
     from genreline.train.checkpoint import load_model
 
     chosen = parse_formats(formats)
@@ -54,7 +54,9 @@ def predict(
     found = find_songs([files[source] for source in audio if source in files], out)
     results: dict[int, dict[str, Any]] = {}
     with progress_bar() as progress:
-        for place, song in progress.track(hear_songs(found, model, chosen, jobs), len(found), description="listening"):
+        for place, song in progress.track(
+            predict_files(found, model, chosen, jobs), len(found), description="listening"
+        ):
             results[place] = song
             if "error" in song:
                 complain(GenrelineError(song["error"]))
@@ -171,11 +173,11 @@ def serve(
 
 def _predict_stream(model: str, raw_rate_hz: int | None) -> None:
     from genreline.predict.recognizer import Recognizer
-    from genreline.predict.stream import hear_stream
+    from genreline.predict.stream import predict_stream
 
     recognizer = Recognizer.load(model)
     with open(0, "rb", buffering=0, closefd=False) as stdin:
-        hear_stream(recognizer, stdin, sys.stdout, raw_rate_hz)
+        predict_stream(recognizer, stdin, sys.stdout, raw_rate_hz)
 
 
 def _fetched(sources: list[str]) -> tuple[dict[str, Path], list[dict[str, Any]]]:

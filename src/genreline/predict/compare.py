@@ -11,7 +11,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from genreline.data.layout import load_split
 from genreline.errors import DataError, GenrelineError
 from genreline.files import replacing
-from genreline.predict.plot import shown
+from genreline.predict.plot import ellipsize
 from genreline.predict.recognizer import Recognizer
 from genreline.train.checkpoint import Model
 from genreline.train.evaluate import evaluate_model
@@ -100,7 +100,7 @@ def draw_comparison(songs: Sequence[Mapping[str, Any]], test: Mapping[str, Any] 
         ax.plot(marks, places, "D", color="white", markeredgecolor=_TEST, label="the test set's seconds of this genre")
     if test:
         ax.axvline(test["accuracy"], color=_TEST, linestyle="--", label="the test set")
-    names = [f"{shown(Path(song['file']).stem, 40)} ({shown(song['label'], 28)})" for song in songs]
+    names = [f"{ellipsize(Path(song['file']).stem, 40)} ({ellipsize(song['label'], 28)})" for song in songs]
     ax.set_yticks(places, names, parse_math=False)
     ax.invert_yaxis()
     ax.set_xlim(0, 1)

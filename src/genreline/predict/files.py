@@ -1,4 +1,4 @@
-"""Many songs: find them in folders, name what is written of each, and hear them on several processes."""
+"""Many songs: find them in folders, name what is written of each, and predict them on several processes."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ _SONGS_A_PROCESS = 8  # a process takes seconds to start, and so do a few songs
 
 
 @dataclass(frozen=True)
-class Song:
+class SongTask:
     """A file, and where what is written of it goes: `stem` with a suffix for each format."""
 
     path: Path
@@ -29,8 +29,8 @@ class Song:
 
 
 @dataclass(frozen=True)
-class _Job:
-    song: Song
+class _PredictTask:
+    song: SongTask
     model: str
     formats: tuple[str, ...]
     is_alone: bool
@@ -46,7 +46,7 @@ def parse_formats(text: str) -> tuple[str, ...]:
     return names
 
 
-def find_songs(arguments: Iterable[str | Path], out: str | Path) -> list[Song]:
+def find_songs(arguments: Iterable[str | Path], out: str | Path) -> list[SongTask]:
     """The songs that a command line names: files as they are, folders searched for files that end like audio.
 
     A file's stem is its name's in `out`; what is found in a folder keeps its subfolder there. A stem that is taken
@@ -73,12 +73,12 @@ def find_songs(arguments: Iterable[str | Path], out: str | Path) -> list[Song]:
         while str(stem).lower() in taken:
             stem, number = name.with_name(f"{name.name}-{number}"), number + 1
         taken.add(str(stem).lower())
-        songs.append(Song(path, Path(out) / stem))
+        songs.append(SongTask(path, Path(out) / stem))
     return songs
 
 
-def hear_songs(
-    songs: list[Song], model: str, formats: tuple[str, ...] = DEFAULT_FORMATS, jobs: int | None = None
+def predict_files(
+    songs: list[SongTask], model: str, formats: tuple[str, ...] = DEFAULT_FORMATS, jobs: int | None = None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Write each song's timeline in each format; yield (its place in `songs`, what is to be said of it) as it is done.
 
@@ -90,16 +90,16 @@ def hear_songs(
     if jobs is None:
         jobs = min(os.cpu_count() or 1, -(-len(songs) // _SONGS_A_PROCESS))
     is_alone = jobs == 1 or len(songs) <= 1
-    todo = [_Job(song, model, formats, is_alone) for song in songs]
+    todo = [_PredictTask(song, model, formats, is_alone) for song in songs]
     if is_alone:
-        yield from ((i, _hear(job)) for i, job in enumerate(todo))
+        yield from ((i, _predict_one(job)) for i, job in enumerate(todo))
         return
     places = {job: i for i, job in enumerate(todo)}
-    for job, result in map_unordered(_hear, todo, min(jobs, len(songs))):
+    for job, result in map_unordered(_predict_one, todo, min(jobs, len(songs))):
         yield places[job], result
 
 
-def _hear(job: _Job) -> dict[str, Any]:
+def _predict_one(job: _PredictTask) -> dict[str, Any]:
     """Write one song's timeline; an error is told, not raised, so that the others go on."""
     if not job.is_alone:
         import torch

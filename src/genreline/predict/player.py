@@ -10,7 +10,7 @@ from string import Template
 from genreline.audio.decode import Source
 from genreline.audio.encode import Playable, playable
 from genreline.files import write_text
-from genreline.predict.timeline import Timeline, clock
+from genreline.predict.timeline import Timeline, format_time
 
 
 def to_html(timeline: Timeline, source: Source | None) -> str:
@@ -41,7 +41,7 @@ def to_html(timeline: Timeline, source: Source | None) -> str:
         title=html.escape(timeline.title or "Genre timeline"),
         dominant=html.escape(timeline.dominant),
         share=f"{timeline.overall[timeline.dominant]:.0%}",
-        duration=clock(timeline.duration_s),
+        duration=format_time(timeline.duration_s),
         model=html.escape(timeline.model or "a network"),
         note="" if audio.is_original else " The sound was encoded anew for this page, as mono MP3.",
         song=timeline.to_json().replace("<", "\\u003c"),  # the same JSON; it cannot end the script element

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from genreline.errors import ConfigError
 from genreline.files import replacing
-from genreline.predict.timeline import Timeline, clock
+from genreline.predict.timeline import Timeline, format_time
 
 _WINNER, _TINT, _OTHER, _EMPTY = "#00588f", "#c3dcef", "#a6adb4", "#f4f5f7"
 _INK, _FAINT = "#1c2126", "#626a72"
@@ -86,7 +86,7 @@ def _columns(timeline: Timeline, column_s: int) -> tuple[NDArray[np.float64], ND
 def _name_lanes(timeline: Timeline, ax: Axes) -> None:
     """The classes' names on the left, their overall probabilities on the right, the dominant one's in bold."""
     middles = len(timeline.classes) - 1 - np.arange(len(timeline.classes)) + _LANE / 2
-    ax.set_yticks(middles, [shown(name, 28) for name in timeline.classes], parse_math=False)
+    ax.set_yticks(middles, [ellipsize(name, 28) for name in timeline.classes], parse_math=False)
     ax.tick_params(axis="y", length=0, labelsize=10.5, labelcolor=_INK)
     ax.set_ylim(-0.06, len(timeline.classes))
     for y, (name, share), label in zip(middles, timeline.overall.items(), ax.get_yticklabels(), strict=True):
@@ -102,7 +102,7 @@ def _mark_time(timeline: Timeline, ax: Axes, column_s: int) -> None:
     ticks = max(1, int(_width_in(ax) / (0.9 if hours else 0.6)))
     ax.set_xlim(0, len(timeline.probabilities))  # to the end of the last second, even if the song ends within it
     ax.xaxis.set_major_locator(MultipleLocator(_step(timeline.duration_s, ticks)))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda second, _: clock(second, hours)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda second, _: format_time(second, hours)))
     ax.tick_params(axis="x", color=_FAINT, labelcolor=_INK, labelsize=9.5)
     length = f"{column_s} s" if column_s < 60 else f"{column_s // 60} min"
     column = "a second" if column_s == 1 else f"the mean of {length}"
@@ -113,10 +113,10 @@ def _mark_time(timeline: Timeline, ax: Axes, column_s: int) -> None:
 
 def _head(timeline: Timeline, ax: Axes) -> None:
     """The song's title, and what it sounds like as a whole."""
-    title = shown(timeline.title or "Genre timeline", int(_width_in(ax) * 7.5))
+    title = ellipsize(timeline.title or "Genre timeline", int(_width_in(ax) * 7.5))
     ax.set_title(title, loc="left", pad=28, fontsize=13, fontweight="bold", color=_INK, parse_math=False)
-    dominant, share = shown(timeline.dominant, 28), timeline.overall[timeline.dominant]
-    text = f"dominant genre: {dominant} ({share:.0%})    duration: {clock(timeline.duration_s)}"
+    dominant, share = ellipsize(timeline.dominant, 28), timeline.overall[timeline.dominant]
+    text = f"dominant genre: {dominant} ({share:.0%})    duration: {format_time(timeline.duration_s)}"
     ax.annotate(text, (0, 1), (0, 11), "axes fraction", "offset points", color=_INK, fontsize=10, parse_math=False)
     number = ax.annotate("mean", (1, 1), (40, 11), "axes fraction", "offset points", color=_FAINT, fontsize=9.5)
     number.set_horizontalalignment("right")
@@ -132,7 +132,7 @@ def _step(duration_s: float, count: int) -> int:
     return next((step for step in _STEPS_S if step * count >= duration_s), _STEPS_S[-1])
 
 
-def shown(text: str, length: int) -> str:
+def ellipsize(text: str, length: int) -> str:
     """The text on one line of at most `length` characters; those that the font lacks are boxes, as matplotlib draws
     them, but without its warning."""
     glyphs = _glyphs("normal") & _glyphs("bold")

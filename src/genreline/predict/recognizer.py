@@ -57,7 +57,7 @@ class Recognizer:
         """
         rows: list[NDArray[np.float32]] = []
         samples = 0
-        for waveform, probabilities in self.hear(blocks(source)):
+        for waveform, probabilities in self.predict_blocks(blocks(source)):
             samples += len(waveform)
             rows.append(probabilities)
         return Timeline(
@@ -68,7 +68,7 @@ class Recognizer:
             model=self.model.name,
         )
 
-    def hear(self, waveforms: Iterable[Waveform]) -> Iterator[tuple[Waveform, NDArray[np.float32]]]:
+    def predict_blocks(self, waveforms: Iterable[Waveform]) -> Iterator[tuple[Waveform, NDArray[np.float32]]]:
         """Each block of a sound (whole seconds; the last may be shorter) with its probabilities, as soon as it comes.
 
         Shape:

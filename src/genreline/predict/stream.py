@@ -15,7 +15,7 @@ from genreline.predict.recognizer import Recognizer
 from genreline.predict.timeline import csv_header, csv_row
 
 
-def hear_stream(recognizer: Recognizer, stream: io.FileIO, out: TextIO, raw_rate_hz: int | None = None) -> None:
+def predict_stream(recognizer: Recognizer, stream: io.FileIO, out: TextIO, raw_rate_hz: int | None = None) -> None:
     """Write the rows of `Timeline.to_csv` to `out`, each as soon as its second is there, till the stream ends.
 
     Ctrl-C ends it as the stream's end would: what has arrived is heard, a last part of a second too, and then
@@ -33,7 +33,9 @@ def hear_stream(recognizer: Recognizer, stream: io.FileIO, out: TextIO, raw_rate
     out.flush()
     with _until_interrupted(stream) as source:
         try:
-            for second, (waveform, rows) in enumerate(recognizer.hear(arriving(source, raw_rate_hz=raw_rate_hz))):
+            for second, (waveform, rows) in enumerate(
+                recognizer.predict_blocks(arriving(source, raw_rate_hz=raw_rate_hz))
+            ):
                 out.write(csv_row(classes, second, second + len(waveform) / RATE_HZ, rows[0]))
                 out.flush()
         except AudioError:

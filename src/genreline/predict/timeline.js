@@ -5,7 +5,7 @@
  * Content-Security-Policy without 'unsafe-inline'. Titles and class names may be hostile: every text goes in as
  * textContent.
  *
- *   import { Timeline, clock, listRuns, percent } from "./timeline.js";
+ *   import { Timeline, formatTime, listRuns, percent } from "./timeline.js";
  *
  *   const view = new Timeline(element, {
  *     classes: ["blues", "jazz"],   // or later, by setClasses
@@ -25,7 +25,7 @@
  *   view.cursorS, view.durationS, view.classes
  *
  *   listRuns(ol, view.runs(), (start_s) => {});   // fills a list with a button for each run
- *   clock(3671) === "1:01:11"; percent(0.631) === "63 %";
+ *   formatTime(3671) === "1:01:11"; percent(0.631) === "63 %";
  *
  * A click or a drag seeks; so do the arrow keys: left and right by 1 s, up and down (or with Shift) by 10 s; Home, End.
  */
@@ -36,7 +36,7 @@ const KEYS_S = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -10, ArrowUp: 10, Page
 const SVG = "http://www.w3.org/2000/svg";
 
 /** A time as m:ss, or as h:mm:ss from an hour on (or if asked to). */
-export function clock(second, hours = false) {
+export function formatTime(second, hours = false) {
   const whole = Math.floor(second + 1e-6);
   const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
   const two = (number) => String(number).padStart(2, "0");
@@ -57,7 +57,7 @@ export function listRuns(list, runs, onPlay) {
       const button = make("button", "timeline-run");
       button.type = "button";
       button.dataset.startS = run.start_s;
-      const span = `${clock(run.start_s)}\u2013${clock(run.end_s)}`;
+      const span = `${formatTime(run.start_s)}\u2013${formatTime(run.end_s)}`;
       button.append(make("span", "timeline-run-span", span), make("span", "timeline-run-label", run.label));
       button.append(make("span", "timeline-run-confidence", percent(run.confidence)));
       button.addEventListener("click", () => onPlay(run.start_s));
@@ -236,7 +236,7 @@ export class Timeline {
     if (this._hoverS !== null) this._hoverLine.style.left = left(this._hoverS);
     const shownS = this._hoverS ?? this.cursorS;
     const shown = this.at(shownS);
-    setText(this._atHead, clock(shownS));
+    setText(this._atHead, formatTime(shownS));
     this._lanes.forEach((lane, i) => {
       setText(lane.at, percent(shown ? shown.probabilities[i][1] : NaN));
       lane.at.classList.toggle("timeline-won", shown?.label === this.classes[i]);
@@ -245,7 +245,7 @@ export class Timeline {
     const heard = current ? `${current.label} ${percent(current.confidence)}` : "not heard yet";
     this._slider.setAttribute("aria-valuemax", String(span));
     this._slider.setAttribute("aria-valuenow", String(Math.floor(this.cursorS)));
-    this._slider.setAttribute("aria-valuetext", `${clock(this.cursorS)}, ${heard}`);
+    this._slider.setAttribute("aria-valuetext", `${formatTime(this.cursorS)}, ${heard}`);
   }
 
   /** Draw everything anew before the next frame, once, however often it is asked for. */
@@ -304,7 +304,7 @@ export class Timeline {
     const step = stepOf(span, Math.max(1, Math.floor(width / (hours ? 80 : 60))));
     const ticks = [];
     for (let second = 0; second <= span; second += step) {
-      const tick = make("span", "timeline-tick", clock(second, hours));
+      const tick = make("span", "timeline-tick", formatTime(second, hours));
       tick.style.left = `${(100 * second) / span}%`;
       ticks.push(tick);
     }

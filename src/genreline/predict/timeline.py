@@ -272,7 +272,7 @@ class Timeline:
             raise DataError(f"JSON, after {len(rows)} seconds: {type(error).__name__} ({error})") from error
 
 
-def clock(second: float, hours: bool = False) -> str:
+def format_time(second: float, hours: bool = False) -> str:
     """A time as m:ss, or as h:mm:ss from an hour on (or if asked to); of a second that has begun, its start."""
     minutes, seconds = divmod(int(second + 1e-6), 60)
     if hours or minutes >= 60:

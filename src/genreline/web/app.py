@@ -18,9 +18,9 @@ import genreline
 from genreline.web.assets import Assets
 from genreline.web.limits import Limits
 from genreline.web.problems import Problem, answer, answer_invalid, responses
-from genreline.web.routes.catalog import offer_routes
-from genreline.web.routes.timelines import hearing_routes
-from genreline.web.security import Bodies, SafeHeaders, SameSite
+from genreline.web.routes.catalog import catalog_routes
+from genreline.web.routes.timelines import timeline_routes
+from genreline.web.security import BodyLimits, RejectCrossSite, SafeHeaders
 from genreline.web.service import Service
 
 
@@ -73,12 +73,12 @@ def create_app(limits: Limits | None = None, allow_urls: bool = False, root_path
     app.state.service = service
     app.add_exception_handler(HTTPException, answer)
     app.add_exception_handler(RequestValidationError, answer_invalid)
-    app.add_middleware(Bodies, limits=limits)
-    app.add_middleware(SameSite)
+    app.add_middleware(BodyLimits, limits=limits)
+    app.add_middleware(RejectCrossSite)
     app.add_middleware(SafeHeaders)
     app.add_middleware(RootPath, root_path=root_path.rstrip("/"))
-    app.include_router(hearing_routes(service))
-    app.include_router(offer_routes(service))
+    app.include_router(timeline_routes(service))
+    app.include_router(catalog_routes(service))
 
     @app.get("/healthz", summary="Whether songs can be heard", responses=responses(503))
     async def healthz() -> Health:

@@ -20,7 +20,7 @@ from typing import Any
 
 from genreline.web.limits import Limits
 from genreline.web.problems import Problem
-from genreline.web.sandbox import give_up
+from genreline.web.sandbox import limit_resources
 
 _ANSWER_BYTES = 65_536
 
@@ -85,7 +85,7 @@ def main() -> None:
     from genreline.fetch.cache import fetch
 
     order = json.loads(sys.stdin.readline())
-    give_up(order["memory_bytes"], file_bytes=2 * order["max_bytes"])
+    limit_resources(order["memory_bytes"], file_bytes=2 * order["max_bytes"])
     bounds = {key: order[key] for key in ("max_duration_s", "max_bytes", "timeout_s", "public_only")}
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what a library prints is no answer

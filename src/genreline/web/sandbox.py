@@ -4,7 +4,7 @@ import contextlib
 from pathlib import Path
 
 
-def give_up(memory_bytes: int, file_bytes: int = 0) -> None:
+def limit_resources(memory_bytes: int, file_bytes: int = 0) -> None:
     """Bound this process's memory to `memory_bytes` beyond what it holds now (Linux), and the files it writes (Unix).
 
     Elsewhere than on Linux, RLIMIT_DATA does not count what is mapped, which is where large arrays are; `genreline

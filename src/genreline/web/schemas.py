@@ -22,7 +22,7 @@ class Stretch(BaseModel):
     confidence: float
 
 
-class Song(BaseModel):
+class TimelineSchema(BaseModel):
     """A timeline: the song as a whole, and its seconds."""
 
     title: str

@@ -50,7 +50,7 @@ class SafeHeaders:
         await self._app(scope, receive, send_safely)
 
 
-class SameSite:
+class RejectCrossSite:
     """Refuses what another site's page makes a visitor's browser post. Programs send neither of the two headers."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -73,7 +73,7 @@ def _is_foreign(scope: Scope) -> bool:
     return origin is not None and urlsplit(origin).netloc != headers.get("host", "")
 
 
-class Bodies:
+class BodyLimits:
     """Bounds a request's body: 413 if it is too large, 408 if nothing comes for a while or all of it takes too long."""
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:

@@ -49,9 +49,9 @@ class Service:
         if not self.allow_urls:
             raise Problem(403, "this service fetches no URLs; download the song and send the file")
         async with AsyncExitStack() as stack:
-            await unless_gone(request, self._fetches.acquire())
+            await cancel_on_disconnect(request, self._fetches.acquire())
             stack.callback(self._fetches.release)
-            yield await unless_gone(request, stack.enter_async_context(fetched(url, self.limits)))
+            yield await cancel_on_disconnect(request, stack.enter_async_context(fetched(url, self.limits)))
 
     async def work(self, kind: str, name: str, payload: bytes = b"", **options: str) -> bytes:
         """What a worker makes of a job whose answer comes in one piece. Raises Problem."""
@@ -77,7 +77,7 @@ class Service:
         return asked
 
 
-async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
     """The result of some work, which is cancelled if the client goes away meanwhile (the body has been read).
 
     Raises:

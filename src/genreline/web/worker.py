@@ -27,7 +27,7 @@ from genreline.predict.player import to_html
 from genreline.predict.recognizer import DEFAULT_MODEL, Recognizer
 from genreline.predict.timeline import Timeline
 from genreline.train.checkpoint import load_model, shipped_models
-from genreline.web.sandbox import give_up
+from genreline.web.sandbox import limit_resources
 
 BLOCK_S = 5  # recognised at a time: the first colours show at once, and the network still gets batches
 PEAKS_PER_S = 10
@@ -106,7 +106,7 @@ class Worker:
         rows: list[NDArray[np.float32]] = []
         samples = 0
         self._say({"event": "start", "model": job["model"], "classes": recognizer.model.classes})
-        for waveform, probabilities in recognizer.hear(blocks(file, BLOCK_S)):
+        for waveform, probabilities in recognizer.predict_blocks(blocks(file, BLOCK_S)):
             start_s = samples // RATE_HZ
             samples += len(waveform)
             if samples > job["max_duration_s"] * RATE_HZ:
@@ -199,7 +199,7 @@ def main() -> None:
     worker.tell()
     os.dup2(nowhere, 2)
     worker.warm_up()
-    give_up(int(sys.argv[1]))
+    limit_resources(int(sys.argv[1]))
     worker.run()
 
 

@@ -46,7 +46,7 @@ class Example(BaseModel):
     title: str
 
 
-def offer_routes(service: Service) -> APIRouter:
+def catalog_routes(service: Service) -> APIRouter:
     """/v1/models, /v1/limits, /v1/examples."""
     router = APIRouter()
     composed: dict[str, asyncio.Task[bytes]] = {}

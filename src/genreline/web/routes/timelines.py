@@ -10,8 +10,8 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from genreline.web.pool import Job
 from genreline.web.problems import Problem, problem, responses
-from genreline.web.schemas import Song
-from genreline.web.service import Service, unless_gone
+from genreline.web.schemas import TimelineSchema
+from genreline.web.service import Service, cancel_on_disconnect
 from genreline.web.uploads import FORM_SCHEMA, Link, Upload, body_of, form_of, link_of, media_type, uploaded
 
 HEARTBEAT_S = 10  # a stream says something at least as often, or proxies take it for dead
@@ -31,7 +31,7 @@ _TIMELINE_SAYS = (
 )
 
 
-def hearing_routes(service: Service) -> APIRouter:
+def timeline_routes(service: Service) -> APIRouter:
     """/v1/timeline and /v1/render."""
     router = APIRouter()
 
@@ -62,7 +62,7 @@ def hearing_routes(service: Service) -> APIRouter:
     @router.post(
         "/v1/timeline",
         summary="Hear a song",
-        response_model=Song,
+        response_model=TimelineSchema,
         responses={
             200: {"description": _TIMELINE_SAYS, "content": {EVENTS: {"schema": {"type": "string"}}}},
             **responses(400, 403, 408, 413, 415, 422, 429, 503),
@@ -80,7 +80,7 @@ def hearing_routes(service: Service) -> APIRouter:
     async def timeline(request: Request, job: Annotated[Job, Depends(timeline_job)]) -> Response:
         if EVENTS in request.headers.get("accept", ""):
             return StreamingResponse(_events(job), media_type=EVENTS, headers={"X-Accel-Buffering": "no"})
-        return await unless_gone(request, _whole(job))
+        return await cancel_on_disconnect(request, _whole(job))
 
     @router.post(
         "/v1/render",
@@ -97,7 +97,7 @@ def hearing_routes(service: Service) -> APIRouter:
             "requestBody": {
                 "required": True,
                 "description": "What /v1/timeline answered.",
-                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Song"}}},
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TimelineSchema"}}},
             }
         },
     )
@@ -106,7 +106,7 @@ def hearing_routes(service: Service) -> APIRouter:
             if media_type(request) != "application/json":
                 raise Problem(415, "send the timeline as JSON (application/json)")
             body = await body_of(request, service.limits.max_timeline_bytes)
-            content = await unless_gone(request, service.work("render", "timeline", body, format=format))
+            content = await cancel_on_disconnect(request, service.work("render", "timeline", body, format=format))
         headers = {"Content-Disposition": f'attachment; filename="timeline.{format}"'}
         return Response(content, headers=headers, media_type=MEDIA_TYPES[format])
 

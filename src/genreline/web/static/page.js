@@ -1,8 +1,8 @@
 /* The page: a song is chosen, heard, played, and its timeline kept. */
 
-import { answered, ask, hear, Problem, render, withSound } from "./listen.js";
+import { answered, ask, Problem, render, streamTimeline, withSound } from "./service.js";
 import { recordWith } from "./recorder.js";
-import { clock, listRuns, percent, Timeline } from "./timeline.js";
+import { formatTime, listRuns, percent, Timeline } from "./timeline.js";
 import { outline, Waveform } from "./waveform.js";
 
 const byId = (id) => document.getElementById(id);
@@ -137,7 +137,7 @@ async function listen() {
   tell(song.url ? "Fetching and hearing…" : "Hearing…");
   const model = byId("model").value;
   try {
-    for await (const [event, data] of hear(request(model), signal)) {
+    for await (const [event, data] of streamTimeline(request(model), signal)) {
       if (event === "start") setClasses(data.classes);
       else if (event === "second") addSecond(data);
       else finish(data);
@@ -184,7 +184,7 @@ function finish(summary) {
   const sure = share >= 0.6 ? "fairly sure" : share - secondShare >= 0.15 ? "not very sure" : "unsure";
   const rest = second ? `; next ${second} with ${percent(secondShare)}` : "";
   byId("verdict").replaceChildren(
-    "Sounds like ", strong, `, with ${percent(share)} on average over ${clock(summary.duration_s)}${rest}: ${sure}.`,
+    "Sounds like ", strong, `, with ${percent(share)} on average over ${formatTime(summary.duration_s)}${rest}: ${sure}.`,
   );
   tell(`Heard all of it, by ${summary.model}.`);
   byId("progress").hidden = true;

@@ -14,7 +14,7 @@ export async function ask(path) {
  * The events of a song as they come: ["start" | "second" | "done", data]. Throws a Problem for what the service says
  * is wrong, and what `fetch` throws (AbortError, if the signal says so).
  */
-export async function* hear(body, signal) {
+export async function* streamTimeline(body, signal) {
   const headers = { Accept: "text/event-stream" };
   if (typeof body === "string") headers["Content-Type"] = "application/json";
   const response = await answered(fetch("v1/timeline", { method: "POST", body, headers, signal }));
