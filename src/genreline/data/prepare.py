@@ -89,7 +89,7 @@ def prepare(
 
     Args:
         source: a folder with a folder of audio files for each class; one with train, val and test folders of such; or a
-            CSV file (path,label[,artist][,split]). See `sources.read_source`.
+            CSV file (`path,label[,artist][,split]`). See `sources.read_source`.
         kinds: of features, "mfccs" and "melgrams".
         seed: of the split, by artist or recording and stratified by class (`split.split_recordings`), where neither the
             source nor `split` says what goes where.
