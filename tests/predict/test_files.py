@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -112,3 +114,23 @@ def test_a_name_that_is_too_long_for_its_timeline_fails_alone(tmp_path):
     (_, failed), (_, done) = predict_files(songs, MODEL, ("json",))
     assert "File name too long" in failed["error"]
     assert done["json"] == str(tmp_path / "out" / "b.json")
+
+
+def test_a_csv_takes_neither_matplotlib_nor_scikit_learn_and_one_look_at_the_model(tmp_path):
+    """A program of its own, because the test process has imported everything already."""
+    soundfile.write(tmp_path / "song.wav", np.zeros(16000), 8000)
+    program = """
+import sys
+import safetensors.torch
+load_file, loads = safetensors.torch.load_file, []
+safetensors.torch.load_file = lambda path: (loads.append(path), load_file(path))[1]
+from genreline.cli import app
+app(sys.argv[1:], standalone_mode=False)
+print([name for name in ("matplotlib", "sklearn", "pandas", "ray") if name in sys.modules], len(loads))
+"""
+    command = ["predict", "song.wav", "--formats", "csv"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[] 1"
+    assert list(tmp_path.rglob("song.csv"))

@@ -5,10 +5,10 @@ import pytest
 import soundfile
 import torch
 
-from genreline.audio.decode import decode
+from genreline.audio.decode import blocks, decode
 from genreline.audio.features import melgrams, segments
 from genreline.data.loaders import make_loader, split_tensor
-from genreline.errors import AudioError, CheckpointError
+from genreline.errors import AudioError, CheckpointError, ConfigError
 from genreline.predict.recognizer import Recognizer, infer
 from genreline.train.checkpoint import Model
 from genreline.train.config import load_config
@@ -74,3 +74,56 @@ def test_what_is_wrong_with_the_sound_is_said(model, tmp_path):
         Recognizer(model)(tmp_path / "nothing.mp3")
     with pytest.raises(CheckpointError):
         Recognizer.load(tmp_path / "no model")
+
+
+def test_an_array_is_a_sound_too(model, song):
+    recognizer = Recognizer(model)
+    expected = recognizer(song)
+    waveform = decode(song)
+    for array in (waveform, waveform.astype(np.float64), torch.from_numpy(waveform)):
+        timeline = recognizer(array)
+        np.testing.assert_array_equal(timeline.probabilities, expected.probabilities)
+        assert (timeline.duration_s, timeline.title) == (62.4, "")
+
+
+def test_an_array_at_another_rate_is_resampled(model):
+    recognizer = Recognizer(model)
+    at_44100_hz = np.sin(2 * np.pi * 440 * np.arange(int(2.5 * 44100)) / 44100)
+    file = io.BytesIO()
+    soundfile.write(file, at_44100_hz, 44100, format="WAV", subtype="FLOAT")
+    expected = recognizer(file.getvalue())
+    timeline = recognizer(at_44100_hz, rate_hz=44100)
+    assert timeline.duration_s == expected.duration_s == 2.5
+    np.testing.assert_allclose(timeline.probabilities, expected.probabilities, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("waveform", "rate_hz", "says"),
+    [
+        (np.zeros((2, 8000), np.float32), None, r"shape \(2, 8000\).*average the channels"),
+        (np.zeros(8000, np.int16), None, "int16, expected floats"),
+        (np.zeros(0, np.float32), None, "shorter than a sample"),
+        (np.full(8000, np.nan, np.float32), None, "no sound"),
+        (np.zeros(8000, np.float32), 0, "rate of 0 Hz"),
+    ],
+)
+def test_a_wrong_array_is_refused(model, waveform, rate_hz, says):
+    with pytest.raises(AudioError, match=says):
+        Recognizer(model)(waveform, rate_hz=rate_hz)
+
+
+def test_a_file_states_its_own_rate(model, song):
+    with pytest.raises(ConfigError, match="leave rate_hz out"):
+        Recognizer(model)(song, rate_hz=8000)
+
+
+def test_blocks_at_another_rate_are_resampled_or_refused(model, song):
+    recognizer = Recognizer(model)
+    expected = recognizer(song).probabilities
+    rows = [row for _, row in recognizer.predict_blocks(blocks(song, 10, rate_hz=44100), rate_hz=44100)]
+    assert [len(each) for each in rows] == [60, 3]
+    assert np.abs(np.concatenate(rows) - expected)[:62].max() < 0.05
+    with pytest.raises(AudioError, match=r"441000 samples is not whole seconds at 8000 Hz.*rate_hz"):
+        list(recognizer.predict_blocks(blocks(song, 10, rate_hz=44100)))
+    with pytest.raises(AudioError, match="of type list"):
+        list(recognizer.predict_blocks([[0.0] * 8000]))

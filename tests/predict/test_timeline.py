@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genreline.errors import ConfigError, DataError
+from genreline.errors import ConfigError, DataError, GenrelineError
 from genreline.predict.timeline import Run, Timeline
 
 # Anything that UTF-8 can hold, with what hurts CSV and label files often enough to be tried.
@@ -275,7 +275,7 @@ def test_malformed_json_is_refused(song: Timeline, old: str, new: str, message: 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "3", "{}", "[" * 100_000])
 def test_json_that_is_no_song_is_refused(text: str) -> None:
-    with pytest.raises(DataError, match="JSON"):
+    with pytest.raises(DataError, match=r"JSON|timeline, after 0 seconds"):
         Timeline.from_json(text)
 
 
@@ -375,3 +375,29 @@ def test_importing_it_imports_neither_torch_nor_matplotlib() -> None:
     code = f"import sys, genreline.predict.timeline; print(*({heavy} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == ""
+
+
+def test_a_dict_keeps_everything_and_is_what_json_holds(song):
+    data = song.to_dict()
+    assert json.loads(song.to_json()) == data
+    back = Timeline.from_dict(data)
+    np.testing.assert_array_equal(back.probabilities, song.probabilities)
+    assert (back.classes, back.duration_s, back.title, back.model) == (
+        song.classes,
+        song.duration_s,
+        song.title,
+        song.model,
+    )
+    assert back.to_dict() == data
+    with pytest.raises(DataError, match="after 1 seconds: KeyError"):
+        Timeline.from_dict({**data, "seconds": [data["seconds"][0], {}]})
+
+
+def test_pandas_gets_the_table(song, monkeypatch):
+    frame = song.to_pandas()
+    assert list(frame.columns) == ["start_s", "end_s", "label", "confidence", *song.classes]
+    assert tuple(frame["label"]) == song.labels
+    np.testing.assert_array_equal(frame[list(song.classes)].to_numpy(), song.probabilities)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(GenrelineError, match="pip install pandas"):
+        song.to_pandas()

@@ -133,7 +133,7 @@ def test_a_timeline_is_rendered_in_every_format(service, timeline):
 @pytest.mark.parametrize(
     ("body", "kind", "status", "says"),
     [
-        (b'{"classes": ["a"]}', "application/json", 422, "JSON, after 0 seconds"),
+        (b'{"classes": ["a"]}', "application/json", 422, "timeline, after 0 seconds"),
         (b"[" * 50_000, "application/json", 422, "JSON"),
         (b"\xff\xfe", "application/json", 422, "not UTF-8"),
         (b"a,b", "text/csv", 415, "send the timeline as JSON"),

@@ -8,7 +8,7 @@ that hold sound themselves, since playlists and the like would have it open othe
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -46,6 +46,7 @@ _WITH_DURATION = ("mp4", "matroska", "asf")  # FFmpeg estimates it for others, f
 _ABSURD = 1e9  # beyond it a sample is no sound, and its power overflows
 _MOST_FRAMES = 2**48  # libsndfile declares 2**63 - 1 where a flac from a pipe declares nothing, and then cannot read it
 _UNKNOWN_SIZES = {0, 0xFFFFFFFF, 0x7FFFFFFF}  # what a wav written to a pipe declares
+_ARRAY = "<array>"  # what messages call samples that come from no file
 
 
 def decode(source: Source) -> Waveform:
@@ -74,6 +75,20 @@ def blocks(source: Source, block_s: int = 60, rate_hz: int = RATE_HZ) -> Iterato
     name = source_name(source)
     with _opened(source, name) as file:
         yield from _cut(_resampled(_chunks(file, name), name, rate_hz), block_s * rate_hz, name)
+
+
+def resampled_blocks(waveforms: Iterable[Waveform], rate_hz: int, block_s: int = 60) -> Iterator[Waveform]:
+    """Mono waveforms at `rate_hz`, one after another, as consecutive blocks of `block_s` seconds at 8 kHz.
+
+    Shape:
+        (samples,) float32 each, of any length -> (8000 * block_s,) float32 each; the last block may be shorter
+
+    Raises:
+        AudioError: no samples, samples that are NaN or above 1e9, or a rate outside 1 to 768 kHz.
+    """
+    _check_format(rate_hz, 1, _ARRAY)
+    chunks = ((rate_hz, waveform) for waveform in waveforms)
+    yield from _cut(_resampled(chunks, _ARRAY, RATE_HZ), block_s * RATE_HZ, _ARRAY)
 
 
 class Readable(Protocol):

@@ -45,17 +45,17 @@ def predict(
 
     from genreline.files import check_writable
     from genreline.predict.files import find_songs, parse_formats, predict_files
-    from genreline.train.checkpoint import load_model
+    from genreline.predict.recognizer import Recognizer
 
     chosen = parse_formats(formats)
     check_writable(out)
-    load_model(model)  # what is wrong with it is told once, before any work
+    recognizer = Recognizer.load(model)  # first, so that a bad model is reported before any work
     files, failed = _fetched(audio)
     found = find_songs([files[source] for source in audio if source in files], out)
     results: dict[int, dict[str, Any]] = {}
     with progress_bar() as progress:
         for place, song in progress.track(
-            predict_files(found, model, chosen, jobs), len(found), description="listening"
+            predict_files(found, model, chosen, jobs, recognizer), len(found), description="listening"
         ):
             results[place] = song
             if "error" in song:

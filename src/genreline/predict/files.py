@@ -11,7 +11,6 @@ from genreline.audio.decode import SUFFIXES
 from genreline.errors import ConfigError, DataError, GenrelineError
 from genreline.parallel import map_unordered
 from genreline.predict.player import save_player
-from genreline.predict.plot import save_picture
 from genreline.predict.recognizer import Recognizer
 
 FORMATS = ("csv", "png", "json", "txt", "rttm", "jams", "html")
@@ -33,7 +32,6 @@ class _PredictTask:
     song: SongTask
     model: str
     formats: tuple[str, ...]
-    is_alone: bool
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
@@ -78,44 +76,60 @@ def find_songs(arguments: Iterable[str | Path], out: str | Path) -> list[SongTas
 
 
 def predict_files(
-    songs: list[SongTask], model: str, formats: tuple[str, ...] = DEFAULT_FORMATS, jobs: int | None = None
+    songs: list[SongTask],
+    model: str,
+    formats: tuple[str, ...] = DEFAULT_FORMATS,
+    jobs: int | None = None,
+    recognizer: Recognizer | None = None,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Write each song's timeline in each format; yield (its place in `songs`, what is to be said of it) as it is done.
+    """Write each song's timeline in each format; yield (its place in `songs`, its record) as each is done.
 
-    What is said: file, duration_s, dominant, overall, n_runs, and the path of each format; or file and error.
+    A record holds file, duration_s, dominant, overall, n_runs, and the path of each format; or file and error.
 
     Args:
-        jobs: processes. One of its own for every eight songs if not said, at most one a core; 1 is this process.
+        model: a model folder, or the name of one that ships.
+        jobs: the number of processes; 1 means this one. Default: one for every eight songs, at most one for each core.
+        recognizer: the model, if it is loaded already. Other processes load it by its name.
+
+    Raises:
+        CheckpointError: the model cannot be loaded.
     """
     if jobs is None:
         jobs = min(os.cpu_count() or 1, -(-len(songs) // _SONGS_A_PROCESS))
-    is_alone = jobs == 1 or len(songs) <= 1
-    todo = [_PredictTask(song, model, formats, is_alone) for song in songs]
-    if is_alone:
-        yield from ((i, _predict_one(job)) for i, job in enumerate(todo))
+    if jobs == 1 or len(songs) <= 1:
+        recognizer = recognizer or Recognizer.load(model)
+        for i, song in enumerate(songs):
+            yield i, _predict_file(song, recognizer, formats)
         return
-    places = {job: i for i, job in enumerate(todo)}
-    for job, result in map_unordered(_predict_one, todo, min(jobs, len(songs))):
-        yield places[job], result
+    tasks = [_PredictTask(song, model, formats) for song in songs]
+    places = {task: i for i, task in enumerate(tasks)}
+    for task, record in map_unordered(_predict_in_worker, tasks, min(jobs, len(songs))):
+        yield places[task], record
 
 
-def _predict_one(job: _PredictTask) -> dict[str, Any]:
-    """Write one song's timeline; an error is told, not raised, so that the others go on."""
-    if not job.is_alone:
-        import torch
+def _predict_in_worker(task: _PredictTask) -> dict[str, Any]:
+    """Write one song's timeline, in one of several processes, which share the cores."""
+    import torch
 
-        torch.set_num_threads(1)  # the processes share the cores
-    path = job.song.path
+    torch.set_num_threads(1)
+    return _predict_file(task.song, _load_once(task.model), task.formats)
+
+
+def _predict_file(song: SongTask, recognizer: Recognizer, formats: tuple[str, ...]) -> dict[str, Any]:
+    """Write one song's timeline. An error goes into the record, so that the other songs are still done."""
+    path = song.path
     try:
-        timeline = _recognizer(job.model)(path)
+        timeline = recognizer(path)
         written = {}
-        for name in job.formats:
-            target = job.song.stem.with_name(f"{job.song.stem.name}.{name}")
+        for name in formats:
+            target = song.stem.with_name(f"{song.stem.name}.{name}")
             if os.path.exists(target) and path.samefile(target):  # Path.exists raises for a name that is too long
                 raise ConfigError(f"{path}: its timeline would take its place; choose another --out")
             if name == "html":
                 save_player(timeline, path, target)
             elif name == "png":
+                from genreline.predict.plot import save_picture  # matplotlib takes a quarter of a second to import
+
                 save_picture(timeline, target)
             else:
                 timeline.save(target)
@@ -133,8 +147,8 @@ def _predict_one(job: _PredictTask) -> dict[str, Any]:
 
 
 @cache
-def _recognizer(model: str) -> Recognizer:
-    """A process loads a model once."""
+def _load_once(model: str) -> Recognizer:
+    """The recognizer of a model, which a worker process loads for its first song and keeps."""
     return Recognizer.load(model)
 
 

@@ -1,30 +1,35 @@
 """A model and a sound become a timeline. Read this first to follow a song through genreline.
 
-Three rungs, each usable alone: `features()` of a waveform's segments (audio/features.py), `infer` from features to
+Three steps, each usable alone: `features()` of a waveform's segments (audio/features.py), `infer` from features to
 predictions, and the Recognizer from any sound to a Timeline.
 """
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from genreline.audio.decode import RATE_HZ, Source, Waveform, blocks, source_name
+from genreline.audio.decode import RATE_HZ, Source, Waveform, blocks, resampled_blocks, source_name
 from genreline.audio.features import features, segments
 from genreline.data.loaders import Loader, make_loader
+from genreline.errors import AudioError, ConfigError
 from genreline.predict.timeline import Timeline
 from genreline.train.checkpoint import Model, load_model
 from genreline.train.loop import evaluating
 
 DEFAULT_MODEL = "genres7-cnn"
 
+Array = NDArray[Any] | Tensor
+"""Samples that come from no file: one channel, (samples,) floats."""
+
 
 @torch.no_grad()
 def infer(loader: Iterable[tuple[Tensor, ...]] | Loader, model: nn.Module) -> list[int]:
-    """The model's predictions, as class numbers in the loader's order (spec 4.1; its loader has shuffle=False).
+    """The model's predictions, as class numbers in its order; the loader needs shuffle=False (assignment, step 4.1).
 
     Batches are (inputs,) or (inputs, anything else), on the model's device.
     """
@@ -32,7 +37,7 @@ def infer(loader: Iterable[tuple[Tensor, ...]] | Loader, model: nn.Module) -> li
 
 
 class Recognizer:
-    """Tells the genre of every second of a sound.
+    """Recognises the genre of every second of a sound.
 
     >>> recognizer = Recognizer.load("genres7-cnn")
     >>> timeline = recognizer("song.mp3")
@@ -47,37 +52,97 @@ class Recognizer:
         """The recognizer of a model folder, or of a model that ships, by name. Raises CheckpointError."""
         return cls(load_model(model))
 
-    def __call__(self, source: Source) -> Timeline:
-        """The timeline of a file, bytes or a binary stream, a row a second.
+    def __call__(self, source: Source | Array, rate_hz: int | None = None) -> Timeline:
+        """The timeline of a sound, with a row for each second.
 
-        A block of a minute is decoded, featured and predicted at a time: memory does not grow with the duration.
+        It decodes a block of a minute at a time, computes its features and predicts, so memory use does not grow with
+        the duration.
+
+        Args:
+            source: a path, the bytes of a file, a binary stream of one, or an array: mono samples (samples,), floats
+                in [-1, 1].
+            rate_hz: the samples a second of an array, which is resampled to 8 kHz. Default: 8000. A file states its
+                own rate.
 
         Raises:
-            AudioError: see `genreline.audio.decode.decode`.
+            AudioError: the sound cannot be decoded (see `genreline.audio.decode.decode`), or the array is not one
+                channel of floats.
+            ConfigError: `rate_hz` is given for a file.
         """
+        title = ""
+        if isinstance(source, np.ndarray | Tensor):
+            waveforms = resampled_blocks([_mono(source)], RATE_HZ if rate_hz is None else rate_hz)
+        elif rate_hz is not None:
+            raise ConfigError("rate_hz: a file states its own rate; leave rate_hz out, or give an array")
+        else:
+            waveforms = blocks(source)
+            title = Path(source_name(source)).stem
         rows: list[NDArray[np.float32]] = []
-        samples = 0
-        for waveform, probabilities in self.predict_blocks(blocks(source)):
-            samples += len(waveform)
+        n_samples = 0
+        for waveform, probabilities in self.predict_blocks(waveforms):
+            n_samples += len(waveform)
             rows.append(probabilities)
         return Timeline(
             classes=self.model.classes,
             probabilities=np.concatenate(rows),
-            duration_s=samples / RATE_HZ,
-            title=Path(source_name(source)).stem,
+            duration_s=n_samples / RATE_HZ,
+            title=title,
             model=self.model.name,
         )
 
-    def predict_blocks(self, waveforms: Iterable[Waveform]) -> Iterator[tuple[Waveform, NDArray[np.float32]]]:
-        """Each block of a sound (whole seconds; the last may be shorter) with its probabilities, as soon as it comes.
+    def predict_blocks(
+        self, waveforms: Iterable[Array], rate_hz: int = RATE_HZ
+    ) -> Iterator[tuple[Waveform, NDArray[np.float32]]]:
+        """Each block of a sound with the probabilities of its seconds, as soon as the block arrives.
 
-        Shape:
-            (samples,) float32 at 8 kHz each -> (seconds, n_classes) float32 each
+        At 8 kHz the blocks are used as they come: each must hold whole seconds, except the last. At another rate they
+        may have any length, and are resampled to 8 kHz and cut into blocks of a minute.
+
+        Args:
+            waveforms: (samples,) float32 each, at `rate_hz`.
+            rate_hz: samples a second of the waveforms.
+
+        Yields:
+            The block, (samples,) float32 at 8 kHz, and its probabilities, (seconds, n_classes) float32.
+
+        Raises:
+            AudioError: a block is not one channel of floats, or is not whole seconds although another one follows.
         """
-        for waveform in waveforms:
+        checked = map(_mono, waveforms)
+        for waveform in _whole_seconds(checked) if rate_hz == RATE_HZ else resampled_blocks(checked, rate_hz):
             inputs = features(segments(waveform), self.model.config.features).float()
             rows = [_probabilities(self.model.network, batch) for (batch,) in make_loader(inputs, batch_size=64)]
             yield waveform, torch.cat(rows).numpy().astype(np.float32)
+
+
+def _mono(waveform: Array) -> Waveform:
+    """The samples of an array as float32. Raises AudioError if it is not one channel of floats."""
+    if isinstance(waveform, Tensor):
+        waveform = waveform.detach().cpu().numpy()
+    if not isinstance(waveform, np.ndarray):
+        raise AudioError(f"waveform: is of type {type(waveform).__name__}; give an array (samples,) of floats")
+    if waveform.ndim != 1:
+        raise AudioError(
+            f"waveform: has shape {waveform.shape}, expected one channel (samples,); average the channels first"
+        )
+    if not np.issubdtype(waveform.dtype, np.floating):
+        raise AudioError(
+            f"waveform: holds {waveform.dtype}, expected floats in [-1, 1]; divide by the largest value of the type"
+        )
+    return waveform.astype(np.float32, copy=False)
+
+
+def _whole_seconds(waveforms: Iterable[Waveform]) -> Iterator[Waveform]:
+    """The blocks as they are; raises AudioError at a block that follows one which ends within a second."""
+    n_last = 0
+    for waveform in waveforms:
+        if n_last % RATE_HZ:
+            raise AudioError(
+                f"waveform: a block of {n_last} samples is not whole seconds at {RATE_HZ} Hz; "
+                "cut the sound at whole seconds, or give its rate as rate_hz"
+            )
+        n_last = len(waveform)
+        yield waveform
 
 
 @torch.no_grad()

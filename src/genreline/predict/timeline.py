@@ -8,17 +8,20 @@ import csv
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from genreline.errors import ConfigError, DataError
+from genreline.errors import ConfigError, DataError, GenrelineError
 from genreline.files import write_text
+
+if TYPE_CHECKING:
+    import pandas  # type: ignore[import-untyped]
 
 _FIXED_COLUMNS = ["start_s", "end_s", "label", "confidence"]
 _JAMS_VERSION = "0.3.5"  # of the schema that a test validates against
@@ -134,8 +137,13 @@ class Timeline:
         rows = (csv_row(self.classes, i, end_s, probabilities) for i, (end_s, probabilities) in seconds)
         return csv_header(self.classes) + "".join(rows)
 
-    def to_json(self) -> str:
-        """One strict JSON object with everything, lossless: see `from_json`."""
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain Python, lossless: what goes between processes, into JSON and to pages.
+
+        Returns:
+            title, model, duration_s, classes (a list), dominant, overall (class -> mean probability), runs (a list of
+            start_s, end_s, label, confidence) and seconds (a list of the same four and probabilities, class -> float).
+        """
         # Through text, because .1 as float32 is 0.10000000149011612 as float64: the shortest digits say the same.
         rows: list[list[float]] = self.probabilities.astype(str).astype(np.float64).tolist()
         seconds = [
@@ -145,17 +153,35 @@ class Timeline:
                 self.start_s.tolist(), self.end_s.tolist(), self.labels, rows, strict=True
             )
         ]
-        song = {
+        return {
             "title": self.title,
             "model": self.model,
             "duration_s": self.duration_s,
-            "classes": self.classes,
+            "classes": list(self.classes),
             "dominant": self.dominant,
             "overall": {name: round(share, 6) for name, share in self.overall.items()},
             "runs": [run._replace(confidence=round(run.confidence, 6))._asdict() for run in self.runs()],
             "seconds": seconds,
         }
-        return json.dumps(song, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def to_json(self) -> str:
+        """`to_dict` as one strict JSON object on one line."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False) + "\n"
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """The table of `to_csv`, unrounded, as a pandas DataFrame: a row a second, with a column for each class.
+
+        Raises:
+            GenrelineError: pandas is not installed, or a class has the name of another column.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise GenrelineError("to_pandas: pandas is missing; pip install pandas") from error
+        if taken := sorted(set(self.classes) & set(_FIXED_COLUMNS)):
+            raise GenrelineError(f"to_pandas: a class is named {taken[0]}, as a column is; rename the class")
+        columns = {"start_s": self.start_s, "end_s": self.end_s, "label": self.labels, "confidence": self.confidence}
+        return pandas.DataFrame({**columns, **dict(zip(self.classes, self.probabilities.T, strict=True))})
 
     def to_audacity(self) -> str:
         """A label track for Audacity (File > Import > Labels): start, end and label between tabs, one line a run."""
@@ -254,22 +280,36 @@ class Timeline:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote, exactly. What follows from the probabilities (labels, runs) is not looked at.
+        """Read what `to_json` wrote, exactly; see `from_dict`.
 
         Raises:
             DataError: the text is no such object; the message names the line, or the second.
         """
-        rows: list[list[float]] = []
         try:
-            song: Any = json.loads(text)
-            classes = tuple(song["classes"])
-            for second in song["seconds"]:
-                rows.append([float(second["probabilities"][name]) for name in classes])
-            return cls(classes, np.array(rows), song["duration_s"], song["title"], song["model"])
+            data = json.loads(text)
         except json.JSONDecodeError as error:
             raise DataError(f"JSON line {error.lineno}: {error.msg}") from error
-        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise DataError(f"JSON, after {len(rows)} seconds: {type(error).__name__} ({error})") from error
+        except (ValueError, RecursionError) as error:  # a number with too many digits, or lists within lists
+            raise DataError(f"JSON: {type(error).__name__} ({error})") from error
+        return cls.from_dict(data)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The timeline of what `to_dict` returned, exactly.
+
+        What follows from the probabilities (labels, runs, dominant, overall) is computed anew, not read.
+
+        Raises:
+            DataError: a key is missing, or a value is not as it should be; the message names the second.
+        """
+        rows: list[list[float]] = []
+        try:
+            classes = tuple(data["classes"])
+            for second in data["seconds"]:
+                rows.append([float(second["probabilities"][name]) for name in classes])
+            return cls(classes, np.array(rows), data["duration_s"], data["title"], data["model"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise DataError(f"timeline, after {len(rows)} seconds: {type(error).__name__} ({error})") from error
 
 
 def format_time(second: float, hours: bool = False) -> str:

@@ -114,7 +114,7 @@ class Worker:
                 raise AudioError(f"{job['name']}: is longer than the {minutes:g} minutes that are heard here; cut it")
             rows.append(probabilities)
             part = Timeline(recognizer.model.classes, probabilities, len(waveform) / RATE_HZ)
-            seconds = json.loads(part.to_json())["seconds"]
+            seconds = part.to_dict()["seconds"]
             for second, peaks in zip(seconds, _peaks(waveform, len(seconds)), strict=True):
                 second["start_s"] += start_s
                 second["end_s"] += start_s
@@ -125,8 +125,8 @@ class Worker:
         timeline = Timeline(
             recognizer.model.classes, np.concatenate(rows), samples / RATE_HZ, Path(job["name"]).stem, job["model"]
         )
-        song = json.loads(timeline.to_json())
-        del song["seconds"]  # they have been said
+        song = timeline.to_dict()
+        del song["seconds"]  # they have been sent
         self._say({"event": "done", "song": song})
 
     def _render(self, job: dict[str, Any], payload: bytes) -> None:
