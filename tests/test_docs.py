@@ -1,40 +1,159 @@
-"""Figures in the README are those of the result files, and its commands exist."""
+"""Each figure in the README is a named field of a result file, and the commands and links of all pages exist."""
 
+import csv
+import json
 import re
+import statistics
+import tomllib
 from pathlib import Path
 
+import pytest
 import typer
+import yaml
 
+import genreline
 from genreline.cli import app
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results"
+README = (ROOT / "README.md").read_text()
+PAGES = {path.name: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
 
 
-def figures(text):
-    return set(re.findall(r"0\.\d+ ± 0\.\d+", text))
+def spread(values):
+    return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
 
 
-def test_the_readmes_figures_are_results():
-    tables = (path for path in (ROOT / "results").rglob("*.md") if path.name != "README.md")
-    results = [*tables, *(ROOT / "src" / "genreline" / "models").glob("*/README.md")]
-    known = set().union(*(figures(path.read_text()) for path in results))
-    shown = figures((ROOT / "README.md").read_text())
-    assert shown
-    assert shown <= known
+def shipped(model, *fields):
+    """A field of metrics in results/shipped/MODEL-SEED.json, for each seed."""
+    values = []
+    for seed in range(5):
+        value = json.loads((RESULTS / "shipped" / f"{model}-{seed}.json").read_text())["metrics"]
+        for field in fields:
+            value = value[field]
+        values.append(value)
+    return values
 
 
-def test_the_readmes_commands_exist():
-    text = (ROOT / "README.md").read_text()
-    used = set(re.findall(r"^    genreline (\w+)", text, flags=re.MULTILINE))
-    assert used
-    assert used <= set(typer.main.get_command(app).commands)
-    targets = set(re.findall(r"^    make (\w+)", text, flags=re.MULTILINE))
-    assert targets == {"demo", "check"}
-    for target in targets:
-        assert f"\n{target}: " in (ROOT / "Makefile").read_text()
+def step(network, snapshot, field):
+    """A field of results/spec_steps.json, for each seed."""
+    runs = json.loads((RESULTS / "spec_steps.json").read_text())
+    values = [run[snapshot][field] for run in runs if run["name"] == network]
+    assert len(values) == 5
+    return values
+
+
+def study(name, variant, field):
+    """A column of results/studies/NAME/table.csv, for each seed."""
+    with (RESULTS / "studies" / name / "table.csv").open() as file:
+        return [float(row[field]) for row in csv.DictReader(file) if row["variant"] == variant]
+
+
+def row(page, start):
+    (line,) = [line for line in PAGES[page].splitlines() if line.startswith(start)]
+    return re.findall(r"0\.\d{3}(?: ± 0\.\d{3})?", line)
+
+
+@pytest.mark.parametrize(
+    ("line", "model", "where"),
+    [
+        ("| `genres7-cnn` (the default) | its test set", "genres7-cnn", "test"),
+        ("| `genres7-cnn` | the same genres from another source", "genres7-cnn", "elsewhere"),
+        ("| `course-fnn` | its test set", "course-fnn", "test"),
+    ],
+)
+def test_the_models_figures_are_results(line, model, where):
+    expected = [spread(shipped(model, where, "f1_macro"))]
+    if model == "genres7-cnn":
+        expected.append(spread(shipped(model, where, "by_track", "f1_macro")))
+    assert row("README.md", line) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "network", "snapshot"),
+    [
+        ("| step 1.5 |", "fnn", "last epoch"),
+        ("| step 1.7 |", "fnn", "best snapshot"),
+        ("| step 2.4 |", "cnn", "best snapshot"),
+    ],
+)
+def test_the_steps_figures_are_results(line, network, snapshot):
+    assert row("README.md", line) == [spread(step(network, snapshot, field)) for field in ("accuracy", "f1_macro")]
+
+
+def test_the_recalls_elsewhere_are_results():
+    recalls = {genre: shipped("genres7-cnn", "elsewhere", "per_class", genre, "recall") for genre in ("blues", "jazz")}
+    blues, jazz = (statistics.mean(values) for values in recalls.values())
+    assert f"only {blues:.3f} of the\nseconds of blues and {jazz:.3f} of those of jazz" in README
+
+
+def test_all_figures_of_the_readme_are_tied_to_results():
+    """A new figure needs a test above: this one counts them."""
+    rows = [line for line in README.splitlines() if line.startswith(("| `", "| step"))]
+    assert len(re.findall(r"0\.\d{3} ± ", README)) == len(re.findall(r"0\.\d{3} ± ", "\n".join(rows))) == 11
+
+
+def test_the_assignments_figures_are_results():
+    page = " ".join(PAGES["assignment.md"].split())
+    without, batchnorm = (spread(study("batchnorm", variant, "test_f1_macro")) for variant in ("without", "with"))
+    assert f"from {without} to {batchnorm} (three seeds" in page
+    gain = statistics.mean(study("fnn", "fnn", "test_f1_macro")) - statistics.mean(
+        study("fnn", "fnn", "last_test_f1_macro")
+    )
+    assert len(study("fnn", "fnn", "test_f1_macro")) == 10
+    assert f"over ten seeds it gains {gain:.3f} of macro F1" in page
+
+
+def test_the_assignment_page_lists_the_notebooks_steps():
+    sections = re.findall(r"^# ## (\d\.\d) ", (ROOT / "notebooks" / "assignment.py").read_text(), flags=re.MULTILINE)
+    assert re.findall(r"^\| (\d\.\d) \|", PAGES["assignment.md"], flags=re.MULTILINE) == sections
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_exist(page):
+    commands = typer.main.get_command(app).commands
+    makefile = (ROOT / "Makefile").read_text()
+    for line in re.findall(r"^    (?:\$ )?(genreline \w+.*(?:\\\n.*)*)", PAGES[page], flags=re.MULTILINE):
+        name, *words = re.sub(r"#.*", "", line).split()[1:]
+        options = {option for parameter in commands[name].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options, line
+    for target in re.findall(r"^    make ([\w-]+)", PAGES[page], flags=re.MULTILINE):
+        assert f"\n{target}: " in makefile, target
+
+
+def test_the_readme_is_short_and_in_order():
+    assert len(README.splitlines()) < 150
+    assert re.findall(r"^## (.+)", README, flags=re.MULTILINE) == [
+        *("Install", "One command, one snippet", "How right it is", "Train your own", "The page", "Limits", "Links")
+    ]
 
 
 def test_links_lead_somewhere():
-    for page in (*ROOT.glob("*.md"), *ROOT.glob("results/*.md"), *ROOT.glob("docs/*.md")):
+    pages = (*ROOT.glob("*.md"), *ROOT.glob("results/*.md"), *ROOT.glob("docs/*.md"))
+    for page in pages:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             assert "://" in target or (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_reference_has_every_public_name():
+    described = re.findall(r"^::: genreline\.[\w.]+\.(\w+)$", PAGES["api.md"], flags=re.MULTILINE)
+    assert sorted(described) == sorted(set(genreline.__all__) - {"__version__"})
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (citation["version"], citation["license"]) == (project["version"], project["license"])
+    assert "url" not in citation
+    assert "urls" not in project
+
+
+def test_the_readmes_song_gives_the_output_shown(shared, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "brahms.ogg").write_bytes((shared / "audio" / "brahms_hungarian_dance_5.ogg").read_bytes())
+    (snippet,) = [code for code in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "Recognizer" in code]
+    exec(snippet, {})
+    shown = capsys.readouterr().out
+    assert "".join(f"    {line}\n" for line in shown.splitlines()) in README
+    rows = genreline.Timeline.from_json((tmp_path / "brahms.json").read_text()).to_csv().splitlines()[:4]
+    assert "".join(f"    {line}\n" for line in rows) in README

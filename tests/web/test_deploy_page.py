@@ -1,4 +1,4 @@
-"""The README's examples of the service are run as they stand, but for the address."""
+"""The examples of docs/deploy.md are run as they stand, but for the address."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ import pytest
 from genreline.predict.recognizer import Recognizer
 from genreline.predict.timeline import Timeline
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
 ADDRESS = "http://127.0.0.1:8000"
 
 
@@ -28,7 +28,7 @@ def run(command, folder):
 def test_curl(service, folder):
     if not shutil.which("curl"):
         pytest.skip("needs curl: apt-get install curl")
-    commands = re.findall(r"^    (curl .*)$", README, flags=re.MULTILINE)
+    commands = re.findall(r"^    (curl .*)$", PAGE, flags=re.MULTILINE)
     whole, stream = [run(["sh", "-c", each.replace(ADDRESS, service.url)], folder) for each in commands]
     timeline = Recognizer.load()(folder / "song.mp3")
     assert Timeline.from_json(whole).labels == timeline.labels
@@ -37,7 +37,7 @@ def test_curl(service, folder):
 
 
 def test_python(service, folder):
-    (example,) = [each for each in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "httpx" in each]
+    (example,) = [each for each in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL) if "httpx" in each]
     said = run([sys.executable, "-c", example.replace(ADDRESS, service.url)], folder)
     assert said.startswith(Recognizer.load()(folder / "song.mp3").dominant)
     (folder / "song.mp3").write_bytes(b"no song")
