@@ -8,6 +8,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 STEPS = [
     *("1.1", "1.2", "1.3", "1.4", "1.5", "1.6", "1.7"),

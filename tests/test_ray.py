@@ -16,6 +16,8 @@ from genreline.study.runner import jobs_of, load_results, load_study, run_job, r
 
 from .data.test_prepare import contents
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def cluster():

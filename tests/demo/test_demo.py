@@ -10,6 +10,8 @@ from genreline.data.layout import load_dataset
 from genreline.demo import demo
 from genreline.demo.demo import run_demo
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def little(monkeypatch):

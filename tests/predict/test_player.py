@@ -17,6 +17,8 @@ from genreline.errors import AudioError
 from genreline.predict.player import save_player, to_html
 from genreline.predict.timeline import Timeline, format_time
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("blues", "classical", "hiphop", "rock_metal_hardrock")
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 DURATION_S = 19.5

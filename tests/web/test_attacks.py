@@ -22,6 +22,8 @@ from uvicorn.server import ServerState
 from genreline.web.limits import Limits
 from genreline.web.security import careful_protocol
 
+pytestmark = pytest.mark.slow
+
 STREAM = {"Accept": "text/event-stream"}
 BOUNDARY = "end-of-part"
 

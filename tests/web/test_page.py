@@ -14,6 +14,8 @@ from axe_playwright_python.sync_playwright import Axe
 from genreline.predict.recognizer import Recognizer
 from genreline.predict.timeline import Timeline
 
+pytestmark = pytest.mark.slow
+
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 DONE = "!document.querySelector('#downloads button').disabled"
 DURATION_S = 12.5
