@@ -1,8 +1,7 @@
-"""The player and its timeline in a real browser: what is seen, heard, clicked and typed."""
+"""The player and its timeline in a real browser: what one sees, hears, clicks and types."""
 
 import io
 import itertools
-import json
 import re
 from importlib import resources
 
@@ -207,29 +206,50 @@ def test_lightness_alone_tells_the_layers_apart(player, scheme):
     assert (np.diff(greys) < 0).all() if scheme == "light" else (np.diff(greys) > 0).all()
 
 
-def test_the_browser_computes_what_python_does(empty_page):
+def test_the_browser_shows_what_python_computed(empty_page):
     rng = np.random.default_rng(3)
     rows = rng.dirichlet(np.full(4, 0.4), 400).astype(np.float32)
     timeline = Timeline(CLASSES, rows, 399.3)
     page = empty_page
-    result = page.evaluate(
+    so_far, complete, second, last, none = page.evaluate(
         """(song) => {
           const view = new Timeline(document.body, { classes: song.classes, durationS: song.duration_s });
           for (const second of song.seconds.toReversed()) view.add([second]);  // in any order
-          return [view.runs(), view.overall(), view.dominant(), view.at(7.9), view.at(399.3), view.at(400)];
+          const soFar = [view.overall(), view.dominant()];
+          view.setSummary(song);
+          return [soFar, [view.overall(), view.dominant()], view.at(7.9), view.at(399.3), view.at(400)];
         }""",
-        json.loads(timeline.to_json()),
+        timeline.to_dict(),
     )
-    runs, overall, dominant, second, last, none = result
-    assert [run["label"] for run in runs] == [run.label for run in timeline.runs()]
-    for run, expected in zip(runs, timeline.runs(), strict=True):
-        assert (run["start_s"], run["end_s"]) == (expected.start_s, expected.end_s)
-        assert run["confidence"] == pytest.approx(expected.confidence, abs=1e-6)
-    assert dict(overall) == pytest.approx(timeline.overall, abs=1e-6)
-    assert dominant == timeline.dominant
+    for overall, dominant in (so_far, complete):
+        assert dict(overall) == pytest.approx(timeline.overall, abs=1e-6)
+        assert dominant == timeline.dominant
     assert (second["start_s"], second["end_s"], second["label"]) == (7, 8, timeline.labels[7])
+    assert second["confidence"] == pytest.approx(timeline.confidence[7], abs=1e-6)
     assert last["start_s"] == 399
     assert none is None
+
+
+def test_labels_and_means_are_taken_as_they_come(empty_page, until):
+    """Numbers that do not belong together show which of them is drawn."""
+    page = empty_page
+    page.evaluate(
+        """() => {
+          window.view = new Timeline(document.body, { classes: ["a", "b"], durationS: 1 });
+          view.add([{ start_s: 0, end_s: 1, label: "b", confidence: 0.3, probabilities: { a: 0.7, b: 0.3 } }]);
+          view.setSummary({ overall: { a: 0.25, b: 0.75 }, dominant: "b" });
+        }"""
+    )
+    until(page, "document.querySelectorAll('.timeline-winner')[1].getAttribute('d')")
+    assert page.locator(".timeline-mean").all_inner_texts() == ["mean", "25\u00a0%", "75\u00a0%"]
+    assert page.locator(".timeline-name.timeline-won").all_inner_texts() == ["b"]
+    assert page.locator(".timeline-slider").get_attribute("aria-valuetext") == "0:00, b 30\u00a0%"
+    page.evaluate("view.clear()")
+    assert page.evaluate("view.dominant()") is None
+
+
+def test_times_are_written_alike_in_browser_and_python(empty_page):
+    page = empty_page
     times_s = [0, 7.9999999, 19.5, 59.999, 61, 3599.9, 3600, 10800.25]
     shown = page.evaluate("(times) => times.map((s) => [formatTime(s), formatTime(s, true)])", times_s)
     assert shown == [[format_time(second), format_time(second, hours=True)] for second in times_s]
@@ -248,7 +268,7 @@ def empty_page(open_page, until, tmp_path):
     return page
 
 
-def test_a_timeline_grows_while_it_is_heard(empty_page, until):
+def test_a_timeline_grows_with_its_seconds(empty_page, until):
     page = empty_page
     page.evaluate(
         """() => {
@@ -258,23 +278,23 @@ def test_a_timeline_grows_while_it_is_heard(empty_page, until):
         }"""
     )
     slider = page.locator(".timeline-slider")
-    assert slider.get_attribute("aria-valuetext") == "0:00, not heard yet"
+    assert slider.get_attribute("aria-valuetext") == "0:00, not recognised yet"
     for second in range(3):
         page.evaluate(
-            "(start_s) => view.add([{ start_s, end_s: start_s + 1,"
+            "(start_s) => view.add([{ start_s, end_s: start_s + 1, label: '__proto__', confidence: 0.8,"
             ' probabilities: JSON.parse(\'{"a": 0.2, "__proto__": 0.8}\') }])',
             second,
         )
         until(page, f"document.querySelectorAll('.timeline-winner')[1].getAttribute('d').includes('M{second} ')")
     assert float(slider.get_attribute("aria-valuemax")) == 30
-    assert page.evaluate("view.runs().map((run) => [run.start_s, run.end_s, run.label])") == [[0, 3, "__proto__"]]
+    assert page.evaluate("[view.at(2).label, view.dominant()]") == ["__proto__", "__proto__"]
     page.evaluate("view.setDuration(2.5)")
     until(page, "document.querySelector('.timeline-slider').ariaValueMax === '2.5'")
     slider.focus()
     page.keyboard.press("End")
     assert page.evaluate("sought") == [2.5]
     page.evaluate("view.clear()")
-    assert page.evaluate("[view.dominant(), view.runs(), view.cursorS]") == [None, [], 0]
+    assert page.evaluate("[view.dominant(), view.at(0), view.cursorS]") == [None, None, 0]
 
 
 def test_hours_are_drawn_in_columns_of_means(empty_page, until):
@@ -284,7 +304,8 @@ def test_hours_are_drawn_in_columns_of_means(empty_page, until):
           window.view = new Timeline(document.body, { classes: ["a", "b"], durationS: 10800 });
           const share = (i) => (i % 10 < 6 ? 0.9 : 0.1);
           view.add(Array.from({ length: 10800 }, (_, i) =>
-            ({ start_s: i, end_s: i + 1, probabilities: { a: share(i), b: 1 - share(i) } })));
+            ({ start_s: i, end_s: i + 1, label: share(i) > 0.5 ? "a" : "b", confidence: 0.9,
+               probabilities: { a: share(i), b: 1 - share(i) } })));
         }"""
     )
     until(page, "document.querySelector('.timeline-winner').getAttribute('d')")
@@ -367,7 +388,7 @@ def test_aac_in_mp4_is_embedded_as_it_is(player, tmp_path):
     assert page.evaluate("document.getElementById('sound').duration") == pytest.approx(DURATION_S, abs=0.2)
 
 
-def test_large_files_are_encoded_and_damaged_ones_told(monkeypatch, tmp_path):
+def test_large_files_are_encoded_and_damaged_ones_refused(monkeypatch, tmp_path):
     monkeypatch.setattr("genreline.audio.encode.MOST_BYTES", 100_000)
     data = sound(form="WAV")
     encoded = playable(data)

@@ -9,8 +9,8 @@ const view = new Timeline(document.getElementById("timeline"), {
   onSeek: (second) => (sound.currentTime = second),
 });
 view.add(song.seconds);
-const runs = view.runs();
-listRuns(list, runs, (second) => {
+view.setSummary(song);
+listRuns(list, song.runs, (second) => {
   sound.currentTime = second;
   view.setCursor(second);
   if (sound.src) play();
@@ -18,13 +18,13 @@ listRuns(list, runs, (second) => {
 const buttons = [...list.querySelectorAll("button")];
 
 function play() {
-  sound.play().catch(() => {}); // a pause came first, or it cannot be played, which is said below
+  sound.play().catch(() => {}); // a pause came first, or it cannot be played, which the error handler below reports
 }
 
 /** The sound's place, in the timeline and in the list. */
 function follow() {
   view.setCursor(sound.currentTime);
-  const i = runs.findLastIndex((run) => run.start_s <= sound.currentTime);
+  const i = song.runs.findLastIndex((run) => run.start_s <= sound.currentTime);
   if (buttons[i]?.getAttribute("aria-current")) return;
   for (const button of buttons) button.removeAttribute("aria-current");
   buttons[i]?.setAttribute("aria-current", "true");
@@ -32,7 +32,7 @@ function follow() {
 
 let frame = 0;
 
-/** While it plays the cursor moves with every frame; the sound itself tells of its place only four times a second. */
+/** While the sound plays the cursor moves with every frame: timeupdate events come only four times a second. */
 function followFrames() {
   follow();
   cancelAnimationFrame(frame); // a pause and a play within one frame would ask for two

@@ -1,6 +1,6 @@
 /* The genre timeline in a browser: a lane for each genre, in it each second a bar as high as the genre's probability.
  *
- * The same picture as picture.py's, and the same numbers as timeline.py's. It has no dependencies, needs timeline.css
+ * The same picture as plot.py's. Labels, runs and means come from timeline.py, not from here. It has no dependencies, needs timeline.css
  * (whose custom properties hold the colours, the page's ground too: --timeline-page), and works under a
  * Content-Security-Policy without 'unsafe-inline'. Titles and class names may be hostile: every text goes in as
  * textContent.
@@ -12,19 +12,21 @@
  *     durationS: 213.4,             // or null: the time axis grows with the data until setDuration
  *     onSeek: (second) => {},       // click, drag or keys chose a time; the view's cursor is there already
  *   });
- *   view.add([{ start_s: 0, end_s: 1, probabilities: { blues: 0.2, jazz: 0.8 } }]);   // as in Timeline.to_json(),
+ *   view.add([{ start_s: 0, end_s: 1, label: "jazz", confidence: 0.8, probabilities: { blues: 0.2, jazz: 0.8 } }]);
+ *                                   // as in Timeline.to_dict(),
  *                                   // any number at a time; a second that is added again is replaced
- *   view.setCursor(12.5);           // draws the cursor there; calls nobody
+ *   view.setCursor(12.5);           // draws the cursor there; does not call onSeek
  *   view.setDuration(213.4);        // seconds, or null
  *   view.setClasses([...]);         // from top to bottom; drops all seconds
  *   view.clear();                   // drops all seconds, and goes back to 0
  *   view.at(12.5);                  // { start_s, end_s, label, confidence, probabilities: [[name, share], ...] }, or null
- *   view.runs();                    // [{ start_s, end_s, label, confidence }, ...], equal consecutive labels in one
- *   view.overall();                 // [[name, mean probability over time], ...] in class order; NaN without seconds
- *   view.dominant();                // the name with the highest mean, or null without seconds
+ *   view.setSummary({ overall, dominant });   // of the complete song, as in Timeline.to_dict(): shown from now on
+ *   view.overall();                 // [[name, mean probability over time], ...] in class order: the summary's, or
+ *                                   // before there is one, that of the seconds so far; NaN without seconds
+ *   view.dominant();                // the summary's, or the name with the highest mean so far; null without seconds
  *   view.cursorS, view.durationS, view.classes
  *
- *   listRuns(ol, view.runs(), (start_s) => {});   // fills a list with a button for each run
+ *   listRuns(ol, song.runs, (start_s) => {});   // fills a list with a button for each run
  *   formatTime(3671) === "1:01:11"; percent(0.631) === "63 %";
  *
  * A click or a drag seeks; so do the arrow keys: left and right by 1 s, up and down (or with Shift) by 10 s; Home, End.
@@ -110,15 +112,16 @@ export class Timeline {
   }
 
   clear() {
-    this._rows = []; // row i: { end_s, shares: one for each class } of the second that starts at i; or a hole
+    this._rows = []; // row i: { end_s, label, confidence, shares } of the second that starts at i; or a hole
+    this._summary = null;
     this.setCursor(0);
     this._redraw();
   }
 
   add(seconds) {
-    for (const { start_s, end_s, probabilities } of seconds) {
+    for (const { start_s, end_s, label, confidence, probabilities } of seconds) {
       const shares = this.classes.map((name) => Number(probabilities[name]) || 0);
-      this._rows[Math.round(start_s)] = { end_s, shares };
+      this._rows[Math.round(start_s)] = { end_s, label, confidence, shares };
     }
     this._redraw();
   }
@@ -128,42 +131,29 @@ export class Timeline {
     this._showCursor();
   }
 
+  setSummary(summary) {
+    this._summary = summary;
+    this._redraw();
+  }
+
   at(second) {
     const start_s = second === this._endS() ? this._rows.length - 1 : Math.floor(second); // the end is the last second's
     const row = this._rows[start_s];
     if (!row) return null;
-    const winner = indexOfHighest(row.shares);
-    return {
-      start_s,
-      end_s: row.end_s,
-      label: this.classes[winner],
-      confidence: row.shares[winner],
-      probabilities: this.classes.map((name, i) => [name, row.shares[i]]),
-    };
-  }
-
-  runs() {
-    const runs = [];
-    this._rows.forEach(({ end_s, shares }, start_s) => {
-      const winner = indexOfHighest(shares);
-      const [label, last, length] = [this.classes[winner], runs.at(-1), end_s - start_s];
-      if (last?.label === label && last.end_s === start_s) {
-        last.confidence += shares[winner] * length;
-        last.end_s = end_s;
-      } else runs.push({ start_s, end_s, label, confidence: shares[winner] * length });
-    });
-    for (const run of runs) run.confidence /= run.end_s - run.start_s;
-    return runs;
+    const { end_s, label, confidence, shares } = row;
+    return { start_s, end_s, label, confidence, probabilities: this.classes.map((name, i) => [name, shares[i]]) };
   }
 
   overall() {
+    if (this._summary) return this.classes.map((name) => [name, this._summary.overall[name]]);
     const means = meanOf(this._rows, 0, this._rows.length, this.classes.length);
     return this.classes.map((name, i) => [name, means ? means[i] : NaN]);
   }
 
   dominant() {
-    const shares = this.overall().map(([, share]) => Math.round(share * 1e9)); // so that a tie stays a tie
-    return this._rows.length ? this.classes[indexOfHighest(shares)] : null;
+    if (this._summary) return this._summary.dominant;
+    const means = this.overall().map(([, mean]) => mean);
+    return this._rows.length ? this.classes[indexOfHighest(means)] : null;
   }
 
   /** Where the known seconds end. */
@@ -227,7 +217,7 @@ export class Timeline {
     this._showCursor();
   }
 
-  /** Everything that depends on where the cursor and the pointer are: two lines, a column of numbers, what is read. */
+  /** Update what depends on the cursor and the pointer: two lines, a column of numbers, the slider's text. */
   _showCursor() {
     const span = this._spanS();
     const left = (second) => `${(100 * second) / span}%`;
@@ -242,13 +232,13 @@ export class Timeline {
       lane.at.classList.toggle("timeline-won", shown?.label === this.classes[i]);
     });
     const current = this.at(this.cursorS);
-    const heard = current ? `${current.label} ${percent(current.confidence)}` : "not heard yet";
+    const spoken = current ? `${current.label} ${percent(current.confidence)}` : "not recognised yet";
     this._slider.setAttribute("aria-valuemax", String(span));
     this._slider.setAttribute("aria-valuenow", String(Math.floor(this.cursorS)));
-    this._slider.setAttribute("aria-valuetext", `${formatTime(this.cursorS)}, ${heard}`);
+    this._slider.setAttribute("aria-valuetext", `${formatTime(this.cursorS)}, ${spoken}`);
   }
 
-  /** Draw everything anew before the next frame, once, however often it is asked for. */
+  /** Draw everything before the next frame, once, however often this is called. */
   _redraw() {
     this._frame ||= requestAnimationFrame(() => {
       this._frame = 0;
@@ -293,7 +283,9 @@ export class Timeline {
       const stop = Math.min(start_s + columnS, this._rows.length);
       const shares = meanOf(this._rows, start_s, stop, this.classes.length);
       const end_s = this._rows[stop - 1]?.end_s ?? stop;
-      if (shares) columns.push({ start_s, end_s, shares, winner: indexOfHighest(shares) });
+      if (!shares) continue;
+      const winner = columnS === 1 ? this.classes.indexOf(this._rows[start_s].label) : indexOfHighest(shares);
+      columns.push({ start_s, end_s, shares, winner });
     }
     return columns;
   }
@@ -356,7 +348,7 @@ function make(tag, className = "", text = "") {
   return element;
 }
 
-/** Set a text only where it changes, so that nothing is laid out anew for nothing. */
+/** Set a text only where it changes, to avoid needless layout. */
 function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

@@ -1,4 +1,4 @@
-/* The page: a song is chosen, heard, played, and its timeline kept. */
+/* The page: choose a song, see it recognised, play it, and save its timeline. */
 
 import { answered, ask, Problem, render, streamTimeline, withSound } from "./service.js";
 import { recordWith } from "./recorder.js";
@@ -49,12 +49,12 @@ byId("example").addEventListener("change", async ({ target }) => {
   if (!target.value) return;
   const title = target.selectedOptions[0].text.split(",")[0];
   const mine = ++choices;
-  tell("Composing the example…");
+  showStatus("Composing the example…");
   try {
     const sound = await (await answered(fetch(`v1/examples/${target.value}`))).blob();
     if (mine === choices) await open(new File([sound], `${title}.wav`, { type: "audio/wav" }));
   } catch (error) {
-    if (mine === choices) complain(error);
+    if (mine === choices) showError(error);
   }
 });
 
@@ -63,7 +63,7 @@ byId("link").addEventListener("submit", (event) => {
   openLink(byId("url").value);
 });
 
-recordWith(byId("record"), open, tell, (text) => complain(new Problem(text)));
+recordWith(byId("record"), open, showStatus, (text) => showError(new Problem(text)));
 
 byId("model").addEventListener("change", () => song && listen());
 
@@ -74,17 +74,17 @@ byId("about").addEventListener("click", async () => {
     byId("card-text").replaceChildren(...card.body.childNodes);
     byId("card").showModal();
   } catch (error) {
-    complain(error);
+    showError(error);
   }
 });
 
-// Hearing -------------------------------------------------------------------------------------------------------------
+// Recognising ---------------------------------------------------------------------------------------------------------
 
 async function open(file) {
-  if (!limits) await ready; // somebody was faster than the service
+  if (!limits) await ready; // a file was chosen before the service answered
   if (!limits) return;
   if (file.size > limits.max_bytes) {
-    complain(new Problem(`${file.name}: is larger than the ${limits.max_bytes / 1e6} MB that are taken here`));
+    showError(new Problem(`${file.name}: is larger than the ${limits.max_bytes / 1e6} MB that are taken here`));
     return;
   }
   show({ file, name: file.name });
@@ -104,7 +104,7 @@ async function openLink(url) {
   URL.revokeObjectURL(audio.src);
   audio.removeAttribute("src");
   audio.load();
-  sayMute("A song from a link is heard by the service alone; there is nothing to play here.");
+  showUnplayable("The service fetches and recognises a song from a link; there is nothing to play here.");
   await listen();
 }
 
@@ -113,9 +113,9 @@ function show(chosen) {
   song?.abort?.abort();
   song = { ...chosen, seconds: [], summary: null, decoded: false };
   setTitle(chosen.name.replace(/\.[^.]*$/, ""));
-  audio.currentTime = 0; // where the one before it would have begun, had it come
+  audio.currentTime = 0; // the last song's may have been set to a later one
   audio.hidden = false;
-  byId("mute").hidden = true;
+  byId("unplayable").hidden = true;
   waveform.clear();
   view.clear();
   setDuration(null);
@@ -134,7 +134,7 @@ async function listen() {
   setDownloads(false);
   byId("progress").hidden = false;
   byId("progress").removeAttribute("value");
-  tell(song.url ? "Fetching and hearing…" : "Hearing…");
+  showStatus(song.url ? "Fetching and recognising…" : "Recognising…");
   const model = byId("model").value;
   try {
     for await (const [event, data] of streamTimeline(request(model), signal)) {
@@ -144,8 +144,8 @@ async function listen() {
     }
   } catch (error) {
     if (mine !== song.abort || error.name === "AbortError") return; // another song, or model, has taken over
-    complain(error);
-    byId("song").hidden = song.seconds.length === 0; // what was heard before it broke stays
+    showError(error);
+    byId("song").hidden = song.seconds.length === 0; // the seconds that came before the error stay
     byId("progress").hidden = true;
   }
 }
@@ -169,14 +169,15 @@ function addSecond({ peaks, ...second }) {
   view.add([second]);
   if (!song.decoded) waveform.addSecond(second.start_s, peaks);
   if (view.durationS) byId("progress").value = second.end_s / view.durationS;
-  else waveform.setDuration(Number(slider.ariaValueMax)); // the axis grows with what is heard
+  else waveform.setDuration(Number(slider.ariaValueMax)); // the axis grows with the seconds
 }
 
 function finish(summary) {
   song.summary = summary;
   setTitle(summary.title);
   setDuration(summary.duration_s);
-  listRuns(byId("runs"), view.runs(), playFrom);
+  view.setSummary(summary);
+  listRuns(byId("runs"), summary.runs, playFrom);
   const [, [second, secondShare]] = Object.entries(summary.overall).sort((a, b) => b[1] - a[1]).concat([["", 0]]);
   const share = summary.overall[summary.dominant];
   const strong = document.createElement("strong");
@@ -186,7 +187,7 @@ function finish(summary) {
   byId("verdict").replaceChildren(
     "Sounds like ", strong, `, with ${percent(share)} on average over ${formatTime(summary.duration_s)}${rest}: ${sure}.`,
   );
-  tell(`Heard all of it, by ${summary.model}.`);
+  showStatus(`Complete, recognised by ${summary.model}.`);
   byId("progress").hidden = true;
   setDownloads(true);
   markRun();
@@ -227,7 +228,7 @@ audio.addEventListener("loadedmetadata", () => {
 });
 
 audio.addEventListener("error", () => {
-  if (song?.file) sayMute("This browser cannot play this format; the timeline works all the same.");
+  if (song?.file) showUnplayable("This browser cannot play this format; the timeline works all the same.");
 });
 
 byId("timeline").addEventListener("keydown", (event) => {
@@ -244,24 +245,24 @@ function markRun() {
   current?.setAttribute("aria-current", "true");
 }
 
-function sayMute(text) {
+function showUnplayable(text) {
   audio.hidden = true;
-  byId("mute").textContent = text;
-  byId("mute").hidden = false;
+  byId("unplayable").textContent = text;
+  byId("unplayable").hidden = false;
 }
 
-// Keeping -------------------------------------------------------------------------------------------------------------
+// Saving --------------------------------------------------------------------------------------------------------------
 
 for (const [format, label] of Object.entries(FORMATS)) {
   const button = document.createElement("button");
   button.type = "button";
   button.dataset.format = format;
   button.textContent = label;
-  button.addEventListener("click", () => keep(format));
+  button.addEventListener("click", () => save(format));
   byId("downloads").append(button);
 }
 
-async function keep(format) {
+async function save(format) {
   const { summary, seconds, file } = song; // another may be chosen meanwhile
   const hasSound = format === "html" && !audio.hidden;
   try {
@@ -272,9 +273,9 @@ async function keep(format) {
     link.download = `${summary.title || "timeline"}.${format}`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-    tell(`Kept as ${link.download}.`);
+    showStatus(`Saved as ${link.download}.`);
   } catch (error) {
-    complain(error);
+    showError(error);
   }
 }
 
@@ -294,15 +295,15 @@ function setDownloads(ready) {
   for (const button of byId("downloads").children) button.disabled = !ready;
 }
 
-function tell(text) {
+function showStatus(text) {
   byId("status").textContent = text;
 }
 
-function complain(error) {
+function showError(error) {
   if (!(error instanceof Problem)) console.error(error);
-  tell("");
+  showStatus("");
   byId("error").textContent = error instanceof Problem ? error.message : "something went wrong in this page; reload it";
 }
 
 setDownloads(false);
-const ready = prepare().catch(complain);
+const ready = prepare().catch(showError);

@@ -1,14 +1,14 @@
 /* Recording from the microphone into a file. */
 
-const MOST_MS = 600_000; // a recording that somebody has forgotten ends
+const MOST_MS = 600_000; // ends a forgotten recording
 
-/** A button that records while it is pressed in; `onFile` gets the recording, `onTell` what is going on. */
-export function recordWith(button, onFile, onTell, onProblem) {
+/** A button that records while it is pressed in; `onFile` gets the recording, `onStatus` the state in words. */
+export function recordWith(button, onFile, onStatus, onProblem) {
   let recorder = null;
   let asking = false; // for the microphone, which a second click must not do
   if (!navigator.mediaDevices || !window.MediaRecorder) {
     button.disabled = true;
-    button.title = "This browser gives the microphone only to pages that come by https.";
+    button.title = "This browser allows the microphone only on pages served over https.";
     return;
   }
   button.setAttribute("aria-pressed", "false");
@@ -32,10 +32,10 @@ export function recordWith(button, onFile, onTell, onProblem) {
     }
     button.textContent = "Stop";
     button.setAttribute("aria-pressed", "true");
-    onTell("Recording. Press Stop to hear what it is.");
+    onStatus("Recording. Press Stop to recognise it.");
   });
 
-  /** A recorder of the stream, at work. */
+  /** A recorder of the stream, started. */
   function record(stream) {
     const pieces = [];
     const mine = new MediaRecorder(stream);

@@ -1,8 +1,8 @@
-/* Talking to the service: what it has, and a song's seconds as they are recognised. */
+/* The service's client: its models and limits, and a song's seconds as they are recognised. */
 
 const CUT = "the connection was cut before the song was over; try again";
 
-/** What the service says is wrong, in one sentence. */
+/** A problem that the service reports, in one sentence. */
 export class Problem extends Error {}
 
 /** The JSON that a path of the service answers with. */
@@ -11,8 +11,8 @@ export async function ask(path) {
 }
 
 /**
- * The events of a song as they come: ["start" | "second" | "done", data]. Throws a Problem for what the service says
- * is wrong, and what `fetch` throws (AbortError, if the signal says so).
+ * The events of a song as they come: ["start" | "second" | "done", data]. Throws a Problem that the
+ * service reports, and what `fetch` throws (AbortError, if the signal aborts).
  */
 export async function* streamTimeline(body, signal) {
   const headers = { Accept: "text/event-stream" };
@@ -40,7 +40,7 @@ export async function render(timeline, format) {
   return (await answered(fetch(`v1/render?format=${format}`, { method: "POST", body, headers }))).blob();
 }
 
-/** The player, a Blob of HTML, with the sound in it: it is here already, so it is not uploaded for this. */
+/** The player, a Blob of HTML, with the sound in it: the browser has the sound, so nothing is uploaded. */
 export async function withSound(page, file) {
   const url = await new Promise((resolve, reject) => {
     const reader = new FileReader();
@@ -63,14 +63,14 @@ async function* pieces(stream) {
   }
 }
 
-/** The response of a `fetch`, if it says that all is well. */
+/** The response of a `fetch`; throws a Problem unless its status is a success. */
 export async function answered(request) {
   let response;
   try {
     response = await request;
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem("the service cannot be reached, or would not take so much; try again later");
+    throw new Problem("the service could not be reached, or refused a request of this size; try again later");
   }
   if (response.ok) return response;
   const isProblem = response.headers.get("Content-Type") === "application/problem+json";

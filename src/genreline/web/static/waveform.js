@@ -1,7 +1,7 @@
 /* The outline of a sound over time, on a canvas that lies over the timeline and has its width. */
 
 const PEAKS_PER_S = 10;
-const MOST_BYTES = 40e6; // beyond it, decoding takes a phone's memory; the service's outline comes as it hears
+const MOST_BYTES = 40e6; // beyond it, decoding takes a phone's memory; the service sends the outline with each second
 
 /** The outline of a sound file, as far as this browser can decode it; null if it cannot. */
 export async function outline(file) {
