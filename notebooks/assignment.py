@@ -453,7 +453,7 @@ for _, song in SONGS:
 # Listen, and look whether it makes sense.
 
 # %%
-recognizer = genreline.Recognizer(genreline.Model.from_run(run, spectrograms))
+recognizer = genreline.Recognizer(genreline.Model.from_fit(run, spectrograms))
 rows = []
 for genre, song in SONGS:
     file = fetch(song).path if is_url(song) else song  # from the cache, where 4.2 has put it

@@ -43,7 +43,7 @@ def train_seed(seed: int, name: str, data: Path, elsewhere: Path | None) -> None
     start = time.perf_counter()
     run = fit(config, dataset, on_epoch=lambda epoch: print(name, seed, epoch, flush=True))
     seconds = time.perf_counter() - start
-    model = Model.from_run(run, dataset)
+    model = Model.from_fit(run, dataset)
     metrics = {"val": evaluate_model(model, dataset.val), "test": evaluate_model(model, dataset.test)}
     if elsewhere:
         metrics["elsewhere"] = evaluate_model(model, load_split(elsewhere, "test", config.features))

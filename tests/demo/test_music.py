@@ -8,7 +8,19 @@ from scipy.signal import stft
 
 from genreline.audio.decode import RATE_HZ
 from genreline.demo import synth
-from genreline.demo.music import GENRES, MAJOR, MINOR, _chords, _clock, _melody, _near, _tab, compose, medley, score
+from genreline.demo.music import (
+    GENRES,
+    MAJOR,
+    MINOR,
+    _chords,
+    _clock,
+    _melody,
+    _near,
+    _tab,
+    compose,
+    medley,
+    write_score,
+)
 from genreline.demo.synth import Note
 from genreline.errors import DataError
 
@@ -18,7 +30,7 @@ DRUMS = {synth.kick, synth.snare, synth.brush, synth.hat, synth.cymbal, synth.cl
 @pytest.fixture(scope="module")
 def tracks():
     """Six pieces of each genre, six seconds each: genre -> list of (score, sound)."""
-    return {g: [(score(g, seed, 6), compose(g, seed, 6)) for seed in range(6)] for g in GENRES}
+    return {g: [(write_score(g, seed, 6), compose(g, seed, 6)) for seed in range(6)] for g in GENRES}
 
 
 def chroma(sound):
@@ -61,7 +73,7 @@ def test_seeds_differ_in_key_tempo_band_and_sound(tracks):
 
 
 def test_genres_do_not_share_their_chance():
-    assert len({score(genre, 5).bpm for genre in GENRES}) == len(GENRES)
+    assert len({write_score(genre, 5).bpm for genre in GENRES}) == len(GENRES)
 
 
 @settings(max_examples=25, deadline=None)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from genreline.audio.decode import RATE_HZ
 from genreline.demo import synth
-from genreline.demo.synth import Note, Part
+from genreline.demo.synth import Note, Voice
 
 STRUCK = [
     synth.guitar,
@@ -176,7 +176,7 @@ def click(pitch, seconds, velocity, tone, rng):
 
 def test_notes_fall_where_the_clock_says():
     clock_s = np.array([0, 0.4, 0.5, 0.9, 1.0])  # swung eighths
-    part = Part(click, [Note(0, 1, 60), Note(0.5, 0.5, 60), Note(1.5, 0.5, 60), Note(9, 1, 60)], 0)
+    part = Voice(click, [Note(0, 1, 60), Note(0.5, 0.5, 60), Note(1.5, 0.5, 60), Note(9, 1, 60)], 0)
     track = synth._play(part, clock_s, RATE_HZ, np.random.default_rng(0))
     assert np.flatnonzero(track) / RATE_HZ == pytest.approx([0, 0.4, 0.9], abs=0.03)
 
@@ -184,14 +184,18 @@ def test_notes_fall_where_the_clock_says():
 def test_parts_are_mixed_at_their_levels():
     rng = np.random.default_rng(0)
     clock_s = np.arange(9) / 4
-    tracks = [synth._play(Part(synth.organ, [Note(0, 4, 60)], db), clock_s, 16000, rng) for db in (0, -20)]
+    tracks = [synth._play(Voice(synth.organ, [Note(0, 4, 60)], db), clock_s, 16000, rng) for db in (0, -20)]
     assert np.std(tracks[0]) / np.std(tracks[1]) == pytest.approx(10, rel=0.05)
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 3000), st.sampled_from([0.0, 0.7]))
 def test_any_number_of_samples_is_rendered(n, drive):
-    parts = [Part(synth.piano, [Note(0, 2, 60)], -3), Part(synth.kick, [Note(0, 1, 36)], -3), Part(synth.hat, [], -3)]
+    parts = [
+        Voice(synth.piano, [Note(0, 2, 60)], -3),
+        Voice(synth.kick, [Note(0, 1, 36)], -3),
+        Voice(synth.hat, [], -3),
+    ]
     sound = synth.render(parts, np.arange(9) / 4, n, drive, np.random.default_rng(n))
     assert sound.shape == (n,)
     assert sound.dtype == np.float32

@@ -20,7 +20,7 @@ SETTINGS = {
 def trained(request):
     dataset = request.getfixturevalue(request.param)
     config = load_config(overrides=["epochs=1", f"features={request.param}", *SETTINGS[request.param]])
-    return Model.from_run(fit(config, dataset), dataset), dataset
+    return Model.from_fit(fit(config, dataset), dataset), dataset
 
 
 def test_what_is_saved_predicts_the_same(trained, tmp_path):
@@ -117,7 +117,7 @@ def test_an_unknown_model_is_said_with_those_that_ship():
 
 def test_a_diverged_runs_nan_stays_valid_json(mfccs, tmp_path):
     run = fit(load_config(overrides=["epochs=3", "optimizer.lr=1e30"]), mfccs)
-    save_model(Model.from_run(run, mfccs), tmp_path)
+    save_model(Model.from_fit(run, mfccs), tmp_path)
 
     def refuse(constant):
         raise AssertionError(constant)

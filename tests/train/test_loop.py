@@ -219,6 +219,6 @@ def test_a_dataset_that_stays_on_disk_gives_the_same_run(course, melgrams, monke
     else:  # sums in blocks round otherwise
         losses = [[each.train_loss for each in run.history] for run in (on_disk, in_memory)]
         np.testing.assert_allclose(*losses, rtol=1e-4)
-    model = Model.from_run(on_disk, mapped)
+    model = Model.from_fit(on_disk, mapped)
     figures = [evaluate_model(model, data.test) for data in (mapped, melgrams)]
     assert json_text(figures[0]) == json_text(figures[1])

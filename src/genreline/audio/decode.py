@@ -26,7 +26,7 @@ RATE_HZ = 8000
 """Samples a second of every waveform inside genreline (spec, Data)."""
 
 Waveform = NDArray[np.float32]
-Source = str | Path | bytes | BinaryIO
+AudioSource = str | Path | bytes | BinaryIO
 
 SUFFIXES = (
     *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"),
@@ -49,7 +49,7 @@ _UNKNOWN_SIZES = {0, 0xFFFFFFFF, 0x7FFFFFFF}  # what a wav written to a pipe dec
 _ARRAY = "<array>"  # what messages call samples that come from no file
 
 
-def decode(source: Source) -> Waveform:
+def decode(source: AudioSource) -> Waveform:
     """The whole sound as a mono waveform at 8 kHz; the channels are averaged.
 
     Args:
@@ -66,7 +66,7 @@ def decode(source: Source) -> Waveform:
     return np.concatenate(list(blocks(source)))
 
 
-def blocks(source: Source, block_s: int = 60, rate_hz: int = RATE_HZ) -> Iterator[Waveform]:
+def blocks(source: AudioSource, block_s: int = 60, rate_hz: int = RATE_HZ) -> Iterator[Waveform]:
     """As `decode`, but in consecutive blocks of `block_s` whole seconds (the last one shorter), in bounded memory.
 
     Another `rate_hz` than 8 kHz is for ears rather than for networks. A file that turns out to be truncated or damaged
@@ -153,7 +153,7 @@ def _cut(pieces: Iterator[Waveform], size: int, name: str) -> Iterator[Waveform]
         raise AudioError(f"{name}: is shorter than a sample at 8 kHz; choose a file with sound")
 
 
-def source_name(source: Source) -> str:
+def source_name(source: AudioSource) -> str:
     """What error messages call the source."""
     if isinstance(source, bytes):
         return "<bytes>"
@@ -161,7 +161,7 @@ def source_name(source: Source) -> str:
 
 
 @contextmanager
-def _opened(source: Source, name: str) -> Iterator[BinaryIO]:
+def _opened(source: AudioSource, name: str) -> Iterator[BinaryIO]:
     """A seekable binary file of the source, at its start. A caller's own stream stays open."""
     try:
         if isinstance(source, bytes):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import soundfile
 
-from genreline.audio.decode import Source, blocks, source_name
+from genreline.audio.decode import AudioSource, blocks, source_name
 from genreline.errors import AudioError
 
 MOST_BYTES = 32 * 2**20
@@ -27,7 +27,7 @@ class Playable(NamedTuple):
     is_original: bool
 
 
-def playable(source: Source) -> Playable:
+def playable(source: AudioSource) -> Playable:
     """The sound for a browser: the file as it is if browsers play it and it has at most 32 MiB, else a mono MP3.
 
     The MP3 has 44.1 kHz and about half a megabyte a minute.
@@ -45,7 +45,7 @@ def playable(source: Source) -> Playable:
     return Playable(_mp3(source), "audio/mpeg", False)
 
 
-def _bytes_of(source: Source) -> bytes | None:
+def _bytes_of(source: AudioSource) -> bytes | None:
     """All of a file of at most 32 MiB; None of a larger one."""
     try:
         if isinstance(source, bytes):
@@ -81,7 +81,7 @@ def _mime(data: bytes) -> str | None:
     return None
 
 
-def _mp3(source: Source) -> bytes:
+def _mp3(source: AudioSource) -> bytes:
     encoded = io.BytesIO()
     length_s = 0
     with soundfile.SoundFile(

@@ -169,7 +169,7 @@ def train(
         task = progress.add_task("training", total=settings.epochs)
         progress.advance(task, 0)  # the time left counts from now, not from the end of the first epoch
         run = fit(settings, dataset, device, lambda epoch: _show_epoch(progress, task, epoch))
-    trained = Model.from_run(run, dataset)
+    trained = Model.from_fit(run, dataset)
     if run.best_epoch:
         save_model(trained, out)
     if as_json:

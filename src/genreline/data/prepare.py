@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from genreline.audio.decode import blocks
 from genreline.audio.features import FEATURE_SHAPES, features, segments
 from genreline.data.layout import SETS, TrackRows, write_split_blocks
-from genreline.data.sources import Recording, Source, printable, read_source
+from genreline.data.sources import Recording, RecordingList, printable, read_source
 from genreline.data.split import (
     artist_groups,
     check_enough,
@@ -64,7 +64,7 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Part:
+class PreparedPart:
     """What became of one recording: the digest of its bytes and its rows, or the reason why it has none."""
 
     content: str
@@ -131,7 +131,7 @@ def prepare(
             inputs = _inputs_digest(found, settings)
             if (manifest := _finished(out, inputs)) is None:
                 work = partial(write_part, found.root, out / WORK / "parts", kinds, _made(kinds))
-                mapped: Generator[tuple[Recording, Part], None, None] = (
+                mapped: Generator[tuple[Recording, PreparedPart], None, None] = (
                     ((recording, work(recording)) for recording in found.recordings)
                     if jobs == 1 and backend == "processes"
                     else map_unordered(work, found.recordings, jobs, backend, ray_address)
@@ -154,11 +154,11 @@ def prepare(
     return manifest
 
 
-def write_part(root: Path, parts: Path, kinds: Sequence[str], made: str, recording: Recording) -> Part:
+def write_part(root: Path, parts: Path, kinds: Sequence[str], made: str, recording: Recording) -> PreparedPart:
     """Compute one recording's features into its part file, unless it is there: rows of all kinds, minute by minute.
 
-    A recording that cannot be decoded is a Part that says so. GenrelineError if the part cannot be written, or if this
-    process has other versions of the libraries than the one that `made` the plan.
+    A recording that cannot be decoded is a PreparedPart that says so. GenrelineError if the part cannot be written, or if
+    this process has other versions of the libraries than the one that `made` the plan.
     """
     if made != _made(kinds):
         raise GenrelineError(f"{platform.node()}: has other versions than where the work was started; install the same")
@@ -166,12 +166,12 @@ def write_part(root: Path, parts: Path, kinds: Sequence[str], made: str, recordi
     path, content, error = root / recording.name, "", ""
     try:
         if printable(recording.name) != recording.name:
-            return Part("", 0, error="its name is no text (UTF-8); rename it")
+            return PreparedPart("", 0, error="its name is no text (UTF-8); rename it")
         content = digest_file(path)
         part = _part_path(parts, content, made)
         row = _row_dtype(kinds)
         if part.exists() and part.stat().st_size:
-            return Part(content, part.stat().st_size // row.itemsize, was_there=True)
+            return PreparedPart(content, part.stat().st_size // row.itemsize, was_there=True)
         with replacing(part) as temporary, temporary.open("wb") as file:
             for block in blocks(path):
                 cut = segments(block)
@@ -180,7 +180,7 @@ def write_part(root: Path, parts: Path, kinds: Sequence[str], made: str, recordi
                     rows[kind] = features(cut, kind).numpy()
                 file.write(rows.view(np.uint8).data)
             n_rows = file.tell() // row.itemsize
-        return Part(content, n_rows)
+        return PreparedPart(content, n_rows)
     except AudioError as problem:
         error = str(problem).removeprefix(f"{path}: ")
     except GenrelineError:
@@ -189,14 +189,17 @@ def write_part(root: Path, parts: Path, kinds: Sequence[str], made: str, recordi
         error = f"cannot be read ({problem.strerror or problem})"
     except Exception as problem:  # whatever a decoder makes of it: one file must not end the work on all others
         error = f"cannot be decoded ({type(problem).__name__}: {' '.join(str(problem).split())[:200]})"
-    return Part(content, 0, error=error)
+    return PreparedPart(content, 0, error=error)
 
 
 def _all_parts(
-    found: Source, mapped: Iterable[tuple[Recording, Part]], strict: bool, on_step: Callable[[Step], object]
-) -> list[Part]:
+    found: RecordingList,
+    mapped: Iterable[tuple[Recording, PreparedPart]],
+    strict: bool,
+    on_step: Callable[[Step], object],
+) -> list[PreparedPart]:
     """The part of each recording, in the source's order."""
-    parts: dict[str, Part] = {}
+    parts: dict[str, PreparedPart] = {}
     heard_s = 0
     for recording, part in mapped:
         parts[recording.name] = part
@@ -209,8 +212,8 @@ def _all_parts(
 
 
 def _assemble(
-    found: Source,
-    parts: Sequence[Part],
+    found: RecordingList,
+    parts: Sequence[PreparedPart],
     given: Sequence[str] | None,
     seed: int,
     kinds: Sequence[str],
@@ -275,7 +278,7 @@ def _assemble(
     }
 
 
-def _given_split(found: Source, split: str | Path | None) -> list[str] | None:
+def _given_split(found: RecordingList, split: str | Path | None) -> list[str] | None:
     """The set of each recording, if the split file or else the source says so."""
     if split:
         given, where = read_split_file(split, found.recordings), str(split)
@@ -287,7 +290,7 @@ def _given_split(found: Source, split: str | Path | None) -> list[str] | None:
     return given
 
 
-def _duplicates(recordings: Sequence[Recording], parts: Sequence[Part]) -> list[list[str]]:
+def _duplicates(recordings: Sequence[Recording], parts: Sequence[PreparedPart]) -> list[list[str]]:
     """The names of recordings that are the same, byte by byte."""
     same: dict[str, list[str]] = defaultdict(list)
     for recording, part in zip(recordings, parts, strict=True):
@@ -296,7 +299,9 @@ def _duplicates(recordings: Sequence[Recording], parts: Sequence[Part]) -> list[
     return [names for names in same.values() if len(names) > 1]
 
 
-def _crossing(recordings: Sequence[Recording], parts: Sequence[Part], sets: Mapping[int, str]) -> dict[str, str]:
+def _crossing(
+    recordings: Sequence[Recording], parts: Sequence[PreparedPart], sets: Mapping[int, str]
+) -> dict[str, str]:
     """Name -> reason of recordings that a given split has in another set too: the last set keeps its copies.
 
     So train loses what test has, and figures on val and test stay comparable with those of others.
@@ -344,7 +349,7 @@ def _read_part(path: Path, n_rows: int, kinds: Sequence[str]) -> Iterator[NDArra
             yield rows
 
 
-def _inputs_digest(found: Source, settings: Mapping[str, Any]) -> str:
+def _inputs_digest(found: RecordingList, settings: Mapping[str, Any]) -> str:
     """What a dataset is made of, without reading the recordings: their names, labels, sizes, times; the settings."""
     total = hashlib.sha256(json.dumps(settings).encode())
     for recording in found.recordings:

@@ -21,7 +21,7 @@ class Recording(NamedTuple):
     split: str = ""
 
 
-class Source(NamedTuple):
+class RecordingList(NamedTuple):
     """The recordings of a source by class and name, and the folder that their names start from."""
 
     root: Path
@@ -33,7 +33,7 @@ class Source(NamedTuple):
         return bool(self.recordings[0].split)
 
 
-def read_source(source: str | Path) -> Source:
+def read_source(source: str | Path) -> RecordingList:
     """The recordings of a CSV file (path,label[,artist][,split]) or of a folder with a folder for each class.
 
     Paths in a CSV are relative to it. A folder that holds train, val and test, and nothing else, is split already, with
@@ -59,7 +59,7 @@ def read_source(source: str | Path) -> Source:
     if sum(not recording.split for recording in recordings) not in (0, len(recordings)):
         lacks = next(recording.name for recording in recordings if not recording.split)
         raise DataError(f"{source}: some recordings have a split and {lacks} has none; give it to all or to none")
-    return Source(root, sorted(recordings, key=lambda each: (each.label, each.name)))
+    return RecordingList(root, sorted(recordings, key=lambda each: (each.label, each.name)))
 
 
 def _in_folders(root: Path) -> Iterator[Recording]:

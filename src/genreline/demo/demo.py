@@ -25,7 +25,7 @@ from genreline.train.checkpoint import Model, load_model, save_model
 from genreline.train.config import parse_config
 from genreline.train.evaluate import evaluate_model
 from genreline.train.loop import fit
-from genreline.train.metrics import score
+from genreline.train.metrics import compute_scores
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -66,7 +66,7 @@ def run_demo(out: Path, progress: "Progress") -> dict[str, Any]:
     model = _finished_model(out / "model", dataset.digest)
     if model is None:
         run = fit(CONFIG, dataset, on_epoch=lambda epoch: show("training", epoch.epoch, CONFIG.epochs))
-        save_model(Model.from_run(run, dataset), out / "model")
+        save_model(Model.from_fit(run, dataset), out / "model")
         model = load_model(out / "model")
     return {
         "test": evaluate_model(model, dataset.test),
@@ -128,7 +128,7 @@ def _medley(model: Model, out: Path) -> dict[str, Any]:
     save_picture(timeline, files["png"])
     truth = np.array([genre for start_s, end_s, genre in parts for _ in range(round(end_s - start_s))])
     labels = np.array(timeline.labels)
-    scores = score(
+    scores = compute_scores(
         indices(truth, model.classes, "medley"), indices(labels, model.classes, "medley"), len(model.classes)
     )
     return {

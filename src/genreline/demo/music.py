@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from genreline.audio.decode import RATE_HZ
 from genreline.demo import synth
-from genreline.demo.synth import Effect, Note, Part, Samples
+from genreline.demo.synth import Effect, Note, Samples, Voice
 from genreline.errors import DataError
 from genreline.files import replacing
 
@@ -39,7 +39,7 @@ class Score(NamedTuple):
     scale: tuple[int, ...]
     bpm: float
     clock_s: Samples
-    parts: list[Part]
+    parts: list[Voice]
     drive: float
 
 
@@ -58,12 +58,12 @@ def compose(genre: str, seed: int, duration_s: float = 12.0) -> NDArray[np.float
     Raises:
         DataError: no such genre, a negative seed, or a duration that is not positive.
     """
-    piece = score(genre, seed, duration_s)
+    piece = write_score(genre, seed, duration_s)
     chance = default_rng(SeedSequence((GENRES.index(genre), seed, 1)))
     return synth.render(piece.parts, piece.clock_s, round(duration_s * RATE_HZ), piece.drive, chance)
 
 
-def score(genre: str, seed: int, duration_s: float = 12.0) -> Score:
+def write_score(genre: str, seed: int, duration_s: float = 12.0) -> Score:
     """The piece that `compose` plays for the same arguments, as notes. Raises as `compose` does."""
     if genre not in GENRES:
         raise DataError(f"genre {genre!r} has no composer; choose one of {', '.join(GENRES)}")
@@ -262,7 +262,7 @@ def _drum(rng: Generator, play: Play, at: float, kit: dict[str, Sequence[str]], 
             play[_pick(rng, ("snare", "tom"))] += _tab(mark, at + 2 + i / 4, [_pick(rng, (50, 45, 41))], bar=0.25)
 
 
-def _mixed(rng: Generator, parts: Sequence[Part], tone: float) -> list[Part]:
+def _mixed(rng: Generator, parts: Sequence[Voice], tone: float) -> list[Voice]:
     """The parts that have notes, each a little louder or softer than written, and about as bright as `tone`."""
     return [
         part._replace(level_db=part.level_db + rng.normal(0, 2), tone=float(np.clip(rng.normal(tone, 0.2), 0, 1)))
@@ -338,14 +338,14 @@ def _blues(rng: Generator, seconds: float) -> Score:
     answer = _pick(rng, (synth.lead_guitar, synth.harmonica, synth.piano))
     brushes = habit % 4 == 0
     band = [
-        Part(comp, play["comp"], -8, effects=_amplifier(rng, 0.3, 1.5)),
-        Part(call, play["call"], -4, effects=_amplifier(rng, 0.3, 3)),
-        Part(answer, play["answer"], -7, effects=_amplifier(rng, 0.3, 3)),
-        Part(synth.bass, play["bass"], -5),
-        Part(synth.kick, play["kick"], -13),
-        Part(synth.brush if brushes else synth.snare, play["snare"], -14),
-        Part(synth.hat if brushes else synth.cymbal, play["ride"], -16),
-        Part(synth.tom, play["tom"], -12),
+        Voice(comp, play["comp"], -8, effects=_amplifier(rng, 0.3, 1.5)),
+        Voice(call, play["call"], -4, effects=_amplifier(rng, 0.3, 3)),
+        Voice(answer, play["answer"], -7, effects=_amplifier(rng, 0.3, 3)),
+        Voice(synth.bass, play["bass"], -5),
+        Voice(synth.kick, play["kick"], -13),
+        Voice(synth.brush if brushes else synth.snare, play["snare"], -14),
+        Voice(synth.hat if brushes else synth.cymbal, play["ride"], -16),
+        Voice(synth.tom, play["tom"], -12),
     ]
     clock_s = _clock(bpm, bars * 4, swing=rng.uniform(0.6, 0.68))
     return Score(key, BLUES, bpm, clock_s, _mixed(rng, band, 0.2), rng.uniform(0, 0.3))
@@ -408,11 +408,11 @@ def _classical(rng: Generator, seconds: float) -> Score:
     others = (synth.piano, synth.strings, synth.harpsichord, synth.guitar)
     under = synth.piano if theme_on is synth.piano else _pick(rng, others)
     band = [
-        Part(theme_on, play["theme"], -3),
-        Part(second_on, play["second"], -7),
-        Part(under, play["under"], -8),
-        Part(synth.strings, play["carpet"], -9),
-        Part(under, play["bass"], -9),
+        Voice(theme_on, play["theme"], -3),
+        Voice(second_on, play["second"], -7),
+        Voice(under, play["under"], -8),
+        Voice(synth.strings, play["carpet"], -9),
+        Voice(under, play["bass"], -9),
     ]
     pace = 1 + rng.normal(0, 0.02, bars) + 0.05 * np.sin(np.arange(bars) * np.pi / 4)
     pace[7::8] -= rng.uniform(0.05, 0.15)  # each phrase ends broadly
@@ -473,17 +473,17 @@ def _pop(rng: Generator, seconds: float) -> Score:
     chords_on = _pick(rng, (synth.piano, synth.guitar, synth.electric_piano, synth.pad, synth.organ))
     hook_on = _pick(rng, (synth.voice, synth.voice, synth.synth_lead, synth.synth_pluck))
     band = [
-        Part(synth.voice, play["voice"], -4),
-        Part(hook_on, play["hook"], -4),
-        Part(chords_on, play["keys"], -9, effects=pumped),
-        Part(_pick(rng, (synth.synth_pluck, synth.guitar, synth.electric_piano)), play["pluck"], -11),
-        Part(_pick(rng, (synth.pad, synth.pad, synth.strings)), play["pad"], -11, effects=pumped),
-        Part(_pick(rng, (synth.synth_bass, synth.synth_bass, synth.bass)), play["bass"], -6, effects=pumped),
-        Part(synth.kick, play["kick"], -4),
-        Part(synth.snare, play["snare"], -10),
-        Part(synth.clap, play["clap"], -11),
-        Part(synth.hat, play["hat"], -16),
-        Part(synth.tom, play["tom"], -11),
+        Voice(synth.voice, play["voice"], -4),
+        Voice(hook_on, play["hook"], -4),
+        Voice(chords_on, play["keys"], -9, effects=pumped),
+        Voice(_pick(rng, (synth.synth_pluck, synth.guitar, synth.electric_piano)), play["pluck"], -11),
+        Voice(_pick(rng, (synth.pad, synth.pad, synth.strings)), play["pad"], -11, effects=pumped),
+        Voice(_pick(rng, (synth.synth_bass, synth.synth_bass, synth.bass)), play["bass"], -6, effects=pumped),
+        Voice(synth.kick, play["kick"], -4),
+        Voice(synth.snare, play["snare"], -10),
+        Voice(synth.clap, play["clap"], -11),
+        Voice(synth.hat, play["hat"], -16),
+        Voice(synth.tom, play["tom"], -11),
     ]
     return Score(key, mode, bpm, clock_s, _mixed(rng, band, 0.75), rng.uniform(0.3, 0.8))
 
@@ -543,17 +543,17 @@ def _rock(rng: Generator, seconds: float) -> Score:
 
     amplifier = _amplifier(rng, 4, 25)
     band = [
-        Part(synth.guitar, play["open"], -5, effects=amplifier),
-        Part(synth.muted_guitar, play["muted"], -6, effects=amplifier),
-        Part(synth.guitar, play["clean"], -7),
-        Part(synth.lead_guitar, play["solo"], -5, effects=_amplifier(rng, 4, 25)),
-        Part(synth.voice, play["voice"], -5, effects=_amplifier(rng, 0.3, 1.5)),
-        Part(synth.organ, play["organ"], -10, effects=_amplifier(rng, 0.5, 3)),
-        Part(synth.bass, play["bass"], -6, effects=_amplifier(rng, 0.5, 4)),
-        Part(synth.kick, play["kick"], -6),
-        Part(synth.snare, play["snare"], -6),
-        Part(synth.hat, play["hat"], -17),
-        Part(synth.cymbal, play["crash"], -14),
-        Part(synth.tom, play["tom"], -8),
+        Voice(synth.guitar, play["open"], -5, effects=amplifier),
+        Voice(synth.muted_guitar, play["muted"], -6, effects=amplifier),
+        Voice(synth.guitar, play["clean"], -7),
+        Voice(synth.lead_guitar, play["solo"], -5, effects=_amplifier(rng, 4, 25)),
+        Voice(synth.voice, play["voice"], -5, effects=_amplifier(rng, 0.3, 1.5)),
+        Voice(synth.organ, play["organ"], -10, effects=_amplifier(rng, 0.5, 3)),
+        Voice(synth.bass, play["bass"], -6, effects=_amplifier(rng, 0.5, 4)),
+        Voice(synth.kick, play["kick"], -6),
+        Voice(synth.snare, play["snare"], -6),
+        Voice(synth.hat, play["hat"], -17),
+        Voice(synth.cymbal, play["crash"], -14),
+        Voice(synth.tom, play["tom"], -8),
     ]
     return Score(key, mode, bpm, _clock(bpm, bars * 4), _mixed(rng, band, 0.7), rng.uniform(0.3, 0.9))

@@ -43,7 +43,7 @@ class Note(NamedTuple):
     velocity: float = 0.8
 
 
-class Part(NamedTuple):
+class Voice(NamedTuple):
     """What one player plays, on what, how loud (dB beside the others, while it plays) and through which effects."""
 
     instrument: Instrument
@@ -56,7 +56,7 @@ class Part(NamedTuple):
 # The mixing desk ------------------------------------------------------------------------------------------------------
 
 
-def render(parts: Sequence[Part], clock_s: Samples, n: int, drive: float, rng: Generator) -> NDArray[np.float32]:
+def render(parts: Sequence[Voice], clock_s: Samples, n: int, drive: float, rng: Generator) -> NDArray[np.float32]:
     """Play `parts` together and record them in a room.
 
     Args:
@@ -83,7 +83,7 @@ def render(parts: Sequence[Part], clock_s: Samples, n: int, drive: float, rng: G
     return np.asarray(mix * (10 ** (-1 / 20) / max(np.abs(mix).max(), 1e-9)), dtype=np.float32)
 
 
-def _play(part: Part, clock_s: Samples, n: int, rng: Generator) -> Samples:
+def _play(part: Voice, clock_s: Samples, n: int, rng: Generator) -> Samples:
     """One part alone, with its effects, at its level."""
     track = np.zeros(n)
     half_beats = np.arange(len(clock_s)) / 2

@@ -7,13 +7,13 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from genreline.audio.decode import Source
+from genreline.audio.decode import AudioSource
 from genreline.audio.encode import Playable, playable
 from genreline.files import write_text
 from genreline.predict.timeline import Timeline, format_time
 
 
-def to_html(timeline: Timeline, source: Source | None) -> str:
+def to_html(timeline: Timeline, source: AudioSource | None) -> str:
     """A page that plays the sound and shows its timeline, with a cursor, seeking, keys and a list of its runs.
 
     The sound is embedded as it is, or as MP3 where browsers do not play its format or it has over 32 MiB
@@ -50,7 +50,7 @@ def to_html(timeline: Timeline, source: Source | None) -> str:
     )
 
 
-def save_player(timeline: Timeline, source: Source, path: str | Path) -> None:
+def save_player(timeline: Timeline, source: AudioSource, path: str | Path) -> None:
     """Write `to_html`'s page, atomically. Raises GenrelineError where the place cannot be written to."""
     write_text(path, to_html(timeline, source))
 

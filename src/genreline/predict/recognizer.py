@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from genreline.audio.decode import RATE_HZ, Source, Waveform, blocks, resampled_blocks, source_name
+from genreline.audio.decode import RATE_HZ, AudioSource, Waveform, blocks, resampled_blocks, source_name
 from genreline.audio.features import features, segments
 from genreline.data.loaders import Loader, make_loader
 from genreline.errors import AudioError, ConfigError
@@ -52,7 +52,7 @@ class Recognizer:
         """The recognizer of a model folder, or of a model that ships, by name. Raises CheckpointError."""
         return cls(load_model(model))
 
-    def __call__(self, source: Source | Array, rate_hz: int | None = None) -> Timeline:
+    def __call__(self, source: AudioSource | Array, rate_hz: int | None = None) -> Timeline:
         """The timeline of a sound, with a row for each second.
 
         It decodes a block of a minute at a time, computes its features and predicts, so memory use does not grow with

@@ -4,7 +4,7 @@ In public collections a genre often comes from one source, and a source has a so
 dull, with next to nothing in the highest mel bands, and it brings all of the blues and most of the jazz. A network
 that is given the melgrams as they are learns "dull is blues or jazz, bright is neither", and gets the blues of any
 other record wrong. Here dull segments are given the treble of bright ones, and bright ones each other's, so that in
-training every genre is heard in both sounds.
+training every genre comes with both sounds.
 """
 
 import torch

@@ -24,7 +24,7 @@ from genreline.errors import CheckpointError, ConfigError
 from genreline.files import digest_file, json_text, replacing, write_text
 from genreline.provenance import versions
 from genreline.train.config import Config, parse_config
-from genreline.train.loop import Run
+from genreline.train.loop import FitResult
 from genreline.train.models import build_network
 
 FORMAT = 1
@@ -54,7 +54,7 @@ class Model:
     name: str = ""
 
     @classmethod
-    def from_run(cls, run: Run, dataset: Dataset) -> Self:
+    def from_fit(cls, run: FitResult, dataset: Dataset) -> Self:
         """The best snapshot of a run of `fit` on a dataset."""
         best = run.history[max(0, run.best_epoch - 1)]
         return cls(

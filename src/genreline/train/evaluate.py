@@ -9,7 +9,7 @@ from genreline.data.layout import Labels, Split, indices
 from genreline.data.loaders import split_loader
 from genreline.train.checkpoint import Model
 from genreline.train.loop import predict
-from genreline.train.metrics import per_class, score, score_by_track
+from genreline.train.metrics import compute_scores, per_class, score_by_track
 
 
 def evaluate_model(model: Model, split: Split, where: str = "labels") -> dict[str, Any]:
@@ -27,7 +27,7 @@ def evaluate_model(model: Model, split: Split, where: str = "labels") -> dict[st
     logits, _ = predict(split_loader(split, targets, batch_size=256), model.network)
     loss = float(nn.functional.cross_entropy(logits, targets))
     truth, n_classes = targets.numpy(), len(model.classes)
-    scores = score(truth, logits.argmax(dim=1).numpy(), n_classes, loss)
+    scores = compute_scores(truth, logits.argmax(dim=1).numpy(), n_classes, loss)
     figures = {
         **scores._asdict(),
         "classes": list(model.classes),

@@ -24,7 +24,7 @@ from genreline.data.loaders import Loader, is_mapped, make_loaders, split_tensor
 from genreline.errors import ConfigError
 from genreline.train.augment import augment
 from genreline.train.config import Config
-from genreline.train.metrics import Scores, score
+from genreline.train.metrics import Scores, compute_scores
 from genreline.train.models import Standardise, build_network
 from genreline.train.optim import averaged, build_optimizer, build_schedule, class_weights, first_line
 
@@ -60,20 +60,20 @@ def train_epoch(
     loss_function: LossFunction,
     network: nn.Module,
     after_batch: Callable[[], object] = lambda: None,
-    heard: Callable[[Tensor], Tensor] = lambda inputs: inputs,
+    transform: Callable[[Tensor], Tensor] = lambda inputs: inputs,
 ) -> float:
     """Pass every batch through the network once and update the weights after each; returns the mean loss by sample.
 
     Args:
         after_batch: called after each update.
-        heard: what the network is given in place of a batch of inputs, of the same shape (augmentation).
+        transform: what the network is given in place of a batch of inputs, of the same shape (augmentation).
     """
     network.train()
     total: Tensor | float = 0.0
     n = 0
     for inputs, targets in loader:
         optimizer.zero_grad()
-        loss = loss_function(network(heard(inputs)), targets)
+        loss = loss_function(network(transform(inputs)), targets)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         after_batch()
@@ -87,7 +87,7 @@ def evaluate(loader: Batches, network: nn.Module, loss_function: LossFunction) -
     logits, targets = predict(loader, network)
     loss = float(loss_function(logits, targets))
     predictions = logits.argmax(dim=1)
-    return score(targets.cpu().numpy(), predictions.cpu().numpy(), logits.shape[1], loss)
+    return compute_scores(targets.cpu().numpy(), predictions.cpu().numpy(), logits.shape[1], loss)
 
 
 @torch.no_grad()
@@ -124,7 +124,7 @@ class Epoch:
 
 
 @dataclass
-class Run:
+class FitResult:
     """What `fit` returns.
 
     Attributes:
@@ -148,7 +148,7 @@ def fit(
     dataset: Dataset,
     device: str = "cpu",
     on_epoch: Callable[[Epoch], object] = lambda epoch: None,
-) -> Run:
+) -> FitResult:
     """Train the configuration's network on a dataset, and keep the snapshot that validates best (spec 1.5 to 1.7).
 
     The same configuration, data and device give the same losses to the last bit (spec 3.1), and the test set is never
@@ -163,11 +163,11 @@ def fit(
     network = _new_network(config, dataset).to(device)
     optimizer = build_optimizer(config, network)
     step_by_batch, step_by_epoch = build_schedule(config, optimizer, len(loaders.train))
-    judged, update_average = averaged(config, network)
+    averaged_network, update_average = averaged(config, network)
     loss_function = nn.CrossEntropyLoss(class_weights(config, dataset, device), label_smoothing=config.label_smoothing)
-    heard = augment if config.augment else nn.Identity()
-    run = Run(config, judged, judged)
-    best_f1, best_weights = -1.0, judged.state_dict()
+    transform = augment if config.augment else nn.Identity()
+    run = FitResult(config, averaged_network, averaged_network)
+    best_f1, best_weights = -1.0, averaged_network.state_dict()
 
     def after_batch() -> None:
         step_by_batch()
@@ -177,15 +177,15 @@ def fit(
         try:
             for number in range(1, config.epochs + 1):
                 start, lr = time.perf_counter(), float(optimizer.param_groups[0]["lr"])
-                train_loss = train_epoch(optimizer, loaders.train, loss_function, network, after_batch, heard)
-                val = evaluate(loaders.val, judged, nn.CrossEntropyLoss())
+                train_loss = train_epoch(optimizer, loaders.train, loss_function, network, after_batch, transform)
+                val = evaluate(loaders.val, averaged_network, nn.CrossEntropyLoss())
                 seconds = time.perf_counter() - start
                 epoch = Epoch(number, train_loss, val.loss, val.f1_macro, val.accuracy, lr, seconds)
                 run.history.append(epoch)
                 finite = math.isfinite(train_loss) and math.isfinite(val.loss)
                 if finite and val.f1_macro > best_f1:
                     # A copy: state_dict() refers to the living weights, which the next epoch changes.
-                    best_f1, best_weights = val.f1_macro, copy.deepcopy(judged.state_dict())
+                    best_f1, best_weights = val.f1_macro, copy.deepcopy(averaged_network.state_dict())
                     run.best_epoch = number
                 on_epoch(epoch)
                 if not finite:
@@ -198,7 +198,7 @@ def fit(
             if not run.history:
                 raise
             run.status = "interrupted"
-    run.last_network = judged.cpu().eval()
+    run.last_network = averaged_network.cpu().eval()
     run.network = copy.deepcopy(run.last_network)
     run.network.load_state_dict(best_weights)
     return run

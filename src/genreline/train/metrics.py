@@ -33,7 +33,9 @@ class ClassScores(TypedDict):
     support: int
 
 
-def score(truth: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int, loss: float = float("nan")) -> Scores:
+def compute_scores(
+    truth: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int, loss: float = float("nan")
+) -> Scores:
     """The figures of predictions, as class numbers (N,), against the truth (N,)."""
     # Here, because it takes longer to import than all else that hearing a song needs, and hearing one needs no figures.
     from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
@@ -74,4 +76,4 @@ def score_by_track(truth: NDArray[np.int64], probabilities: NDArray[np.float32],
     means = sums / np.bincount(track_of)[:, None]
     track_truth = truth[first]
     loss = -np.log(np.maximum(means[np.arange(len(first)), track_truth], 1e-12)).mean()
-    return score(track_truth, means.argmax(axis=1), probabilities.shape[1], float(loss))
+    return compute_scores(track_truth, means.argmax(axis=1), probabilities.shape[1], float(loss))
