@@ -16,12 +16,12 @@ from pathlib import Path
 
 import torch
 
-import genreline.train.augment
 from genreline import fit, load_config, load_dataset, load_split, save_model
 from genreline.data.layout import digest
 from genreline.files import digest_file, json_text, write_text
 from genreline.parallel import map_unordered
 from genreline.provenance import versions
+from genreline.train import augment
 from genreline.train.checkpoint import Model, load_model
 from genreline.train.evaluate import evaluate_model
 
@@ -34,7 +34,7 @@ def train_seed(seed: int, name: str, data: Path, elsewhere: Path | None) -> None
     """Train one seed, judge it once on every test set, and keep both the model and its figures."""
     folder = RESULTS / f"{name}-{seed}"
     config = load_config(HERE / f"{name}.toml", [f"seed={seed}"])
-    recipe = [config.digest(), digest_file(genreline.train.augment.__file__), digest(data, config.features)]
+    recipe = [config.digest(), digest_file(augment.__file__), digest(data, config.features)]
     kept = folder.with_suffix(".json")
     if kept.exists() and json.loads(kept.read_text())["recipe"] == recipe:
         return

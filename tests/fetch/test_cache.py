@@ -31,7 +31,7 @@ from genreline import youtube_to_melgram
 from genreline.audio.decode import decode
 from genreline.audio.features import melgrams, segments
 from genreline.errors import AudioError, ConfigError
-from genreline.fetch import bounded_http
+from genreline.fetch import bounded_http, ytdlp
 from genreline.fetch.bounded_http import is_public
 from genreline.fetch.cache import entry_name, fetch, file_stem, is_url
 
@@ -724,7 +724,7 @@ def test_https_is_spoken_to_servers_that_can_prove_who_they_are(tls, internet, w
     url = world.put("/song.mp3", data, content_type).replace("http:", "https:")
     for public_only in (False, True):
         assert_refused(cache, url, "identity or encryption is not valid", public_only=public_only)
-    monkeypatch.setattr("genreline.fetch.ytdlp._GuardedRH.context", tls)
+    monkeypatch.setattr(ytdlp._GuardedRH, "context", tls)
     assert fetch(url, cache).path.read_bytes() == data
     with bounded_http.Guard(url, 1_000_000, 60, public_only=True) as bounds:
         assert bounds.open(url, context=tls).read() == data

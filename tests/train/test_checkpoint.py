@@ -6,6 +6,7 @@ import torch
 
 from genreline.data.loaders import make_loader, split_tensor
 from genreline.errors import CheckpointError
+from genreline.train import checkpoint
 from genreline.train.checkpoint import Model, load_model, save_model
 from genreline.train.config import load_config
 from genreline.train.loop import fit, predict
@@ -53,7 +54,7 @@ def test_an_interrupted_save_leaves_the_model_before(trained, tmp_path, monkeypa
     before = next(load_model(tmp_path).network.parameters())
     with torch.no_grad():
         next(model.network.parameters()).add_(1)
-    monkeypatch.setattr("genreline.train.checkpoint.json_text", interrupt)
+    monkeypatch.setattr(checkpoint, "json_text", interrupt)
     with pytest.raises(KeyboardInterrupt):
         save_model(model, tmp_path)
     assert torch.equal(next(load_model(tmp_path).network.parameters()), before)

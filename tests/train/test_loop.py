@@ -11,6 +11,7 @@ from genreline.data.layout import Dataset, Split, load_dataset
 from genreline.data.loaders import make_loader, make_loaders, split_tensor
 from genreline.errors import ConfigError
 from genreline.files import json_text
+from genreline.train import loop
 from genreline.train.checkpoint import Model
 from genreline.train.config import load_config
 from genreline.train.evaluate import evaluate_model
@@ -146,7 +147,7 @@ def test_ctrl_c_before_the_first_epoch_is_raised(mfccs, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("genreline.train.loop.train_epoch", interrupt)
+    monkeypatch.setattr(loop, "train_epoch", interrupt)
     with pytest.raises(KeyboardInterrupt):
         fit(load_config(overrides=QUICK), mfccs)
 

@@ -157,8 +157,11 @@ def prepare(
 def write_part(root: Path, parts: Path, kinds: Sequence[str], made: str, recording: Recording) -> PreparedPart:
     """Compute one recording's features into its part file, unless it is there: rows of all kinds, minute by minute.
 
-    A recording that cannot be decoded is a PreparedPart that says so. GenrelineError if the part cannot be written, or if
-    this process has other versions of the libraries than the one that `made` the plan.
+    A recording that cannot be decoded is a PreparedPart that says so.
+
+    Raises:
+        GenrelineError: the part cannot be written, or this process has other versions of the libraries than the one
+            that `made` the plan.
     """
     if made != _made(kinds):
         raise GenrelineError(f"{platform.node()}: has other versions than where the work was started; install the same")
