@@ -13,6 +13,10 @@ class AudioError(GenrelineError):
     """A sound that cannot be decoded: missing, empty, truncated, not audio, or absurd."""
 
 
+class TruncatedError(AudioError):
+    """A sound whose end is missing or damaged; what could be read of it has been handed over by then."""
+
+
 class DataError(GenrelineError):
     """A dataset on disk that breaks the course layout, or arrays that do not belong together."""
 

@@ -1,26 +1,34 @@
 """Any sound file becomes a mono waveform at 8 kHz, in blocks. The only place that knows decoders.
 
-soundfile (libsndfile) reads wav, flac, mp3, ogg, opus, aiff and au; PyAV (FFmpeg's libraries) reads the rest: m4a,
-mp4, aac, webm, wma and more. What a file is, is told from its bytes. A file may be hostile: FFmpeg is kept to formats
-that hold sound themselves, since playlists and the like would have it open other files or the network.
+soundfile (libsndfile) reads wav, flac, aiff and au, and those mp3, ogg and opus files that are what their first frame
+or page says. PyAV (FFmpeg's libraries) reads the rest: m4a, mp4, aac, webm, wma and more, and what libsndfile refuses.
+What a file is, is told from its bytes. A file may be hostile: FFmpeg is kept to formats that hold sound themselves,
+since playlists and the like would have it open other files or the network, and libsndfile never parses a wav's chunks.
 """
 
+import os
 import re
 import shutil
+import sys
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import IO, BinaryIO, Protocol, cast
 
 import av
 import numpy as np
 import soundfile
 import soxr
+from av.stream import Disposition
 from numpy.typing import NDArray
 
-from genreline.errors import AudioError
+from genreline.audio.riff import Samples, Window, find_samples, rewritten
+from genreline.audio.scan import scan_mp3, scan_ogg
+from genreline.errors import AudioError, TruncatedError
 
 RATE_HZ = 8000
 """Samples a second of every waveform inside genreline (spec, Data)."""
@@ -39,14 +47,22 @@ RATES_HZ = range(1000, 768_001)
 CHANNELS = range(1, 65)
 CHUNK = 65536  # frames that a decoder hands over at a time
 
-_UNRECOGNISED, _UNSUPPORTED = 1, 4  # libsndfile's codes for what another decoder may still read
+_UNRECOGNISED = 1  # libsndfile's code for a file of none of its formats
 _DECLARED = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")  # in libsndfile's log of a file
 _CONTAINERS = "mov,matroska,asf,aac,mp3,ogg,flac,wav,w64,aiff,au,caf,avi,flv,mpegts,mpeg,amr,ac3,eac3,ape,wv,tta"
 _WITH_DURATION = ("mp4", "matroska", "asf")  # FFmpeg estimates it for others, from the bit rate
 _ABSURD = 1e9  # beyond it a sample is no sound, and its power overflows
 _MOST_FRAMES = 2**48  # libsndfile declares 2**63 - 1 where a flac from a pipe declares nothing, and then cannot read it
-_UNKNOWN_SIZES = {0, 0xFFFFFFFF, 0x7FFFFFFF}  # what a wav written to a pipe declares
 _ARRAY = "<array>"  # what messages call samples that come from no file
+_UNKNOWN_SIZES = {0, 0xFFFFFFFF, 0x7FFFFFFF}  # what an aiff or au written to a pipe declares
+_GATHERED = 8192  # frames of FFmpeg's, which are short, that are mixed and resampled at once
+_TIMED = ("mp4", "matroska", "asf", "mpegts", "mpeg", "flv")  # FFmpeg's formats whose time stamps are the file's own
+_GAP_S = 0.1  # time stamps jitter by less
+_LONGEST_GAP_S = 3600.0  # beyond it the clock was set anew
+_LONGEST_SILENCE_S = 86_400.0
+_CUT_S = 0.5  # headers round, and encoders pad
+_ENERGY_STEP = 61
+_CANCELLED = 0.01  # of the channels' energy: an average with less is no longer the sound
 
 
 def decode(source: AudioSource) -> Waveform:
@@ -70,7 +86,7 @@ def blocks(source: AudioSource, block_s: int = 60, rate_hz: int = RATE_HZ) -> It
     """As `decode`, but in consecutive blocks of `block_s` whole seconds (the last one shorter), in bounded memory.
 
     Another `rate_hz` than 8 kHz is for ears rather than for networks. A file that turns out to be truncated or damaged
-    raises AudioError after the blocks that could be read.
+    raises TruncatedError, an AudioError, after everything that could be read, the last short block included.
     """
     name = source_name(source)
     with _opened(source, name) as file:
@@ -139,14 +155,19 @@ def _cut(pieces: Iterator[Waveform], size: int, name: str) -> Iterator[Waveform]
     """The pieces, one after another, as blocks of `size` samples; the last one is what is left."""
     ready: list[Waveform] = []
     n_ready = n_yielded = 0
-    for piece in pieces:
-        ready.append(piece)
-        n_ready += len(piece)
-        if n_ready >= size:
-            waveform = np.concatenate(ready)
-            whole = n_ready // size * size
-            yield from waveform[:whole].reshape(-1, size)
-            ready, n_ready, n_yielded = [waveform[whole:]], n_ready - whole, n_yielded + whole
+    try:
+        for piece in pieces:
+            ready.append(piece)
+            n_ready += len(piece)
+            if n_ready >= size:
+                waveform = np.concatenate(ready)
+                whole = n_ready // size * size
+                yield from waveform[:whole].reshape(-1, size)
+                ready, n_ready, n_yielded = [waveform[whole:]], n_ready - whole, n_yielded + whole
+    except TruncatedError:
+        if n_ready:
+            yield np.concatenate(ready)
+        raise
     if n_ready:
         yield np.concatenate(ready)
     elif not n_yielded:
@@ -191,101 +212,282 @@ def _seekable(file: BinaryIO) -> Iterator[BinaryIO]:
 
 
 def _chunks(file: BinaryIO, name: str) -> Iterator[tuple[int, Waveform]]:
-    """(rate_hz, mono waveform) pieces of a file, by the first decoder that knows it."""
-    if not file.read(1):
+    """(rate_hz, mono waveform) pieces of a file, by the decoder that reads its kind right."""
+    head = file.read(12)
+    if not head:
         raise AudioError(f"{name}: the file is empty; download or copy it again")
     file.seek(0)
-    if _is_mp3_without_length(file):
-        yield from _by_av(file, name)
-        return
-    try:
-        sound = soundfile.SoundFile(file)
-    except soundfile.LibsndfileError as error:
-        if error.code not in (_UNRECOGNISED, _UNSUPPORTED):
-            raise AudioError(f"{name}: damaged or truncated ({error.error_string.rstrip('.')})") from error
-        sound = None
-    if sound is None or sound.frames > _MOST_FRAMES:
-        file.seek(0)
-        yield from _by_av(file, name)
-    elif _is_cut(file, sound):
-        raise AudioError(f"{name}: the file is truncated; download or copy it again")
-    else:
-        yield from _by_soundfile(sound, name)
+    is_cut = is_mp3 = False
+    sound_file: BinaryIO | None = cast(BinaryIO, _window(file))
+    if head[:4] in (b"RIFF", b"RF64", b"RIFX", b"riff"):
+        samples = find_samples(file, name)
+        is_cut = bool(samples and samples.is_cut)
+        if samples and samples.is_16_bit:
+            yield from _by_numpy(file, samples, name)
+            if is_cut:
+                raise _truncated(name)
+            return
+        sound_file = cast(BinaryIO, rewritten(file, samples)) if samples else None
+    elif ogg := scan_ogg(file):
+        is_cut = ogg.is_cut
+        sound_file = file if ogg.is_single else None
+    elif mp3 := scan_mp3(file):
+        is_mp3 = True
+        sound_file = file if mp3.is_as_declared else None
+    refusal, sound = None, None
+    with ExitStack() as stack:
+        quiet: AbstractContextManager[None] = nullcontext()
+        if is_mp3:
+            quiet = _Quiet(stack.enter_context(tempfile.TemporaryFile(buffering=0)))
+        if sound_file:
+            try:
+                with quiet:
+                    sound = soundfile.SoundFile(sound_file)
+            except soundfile.LibsndfileError as error:
+                refusal = None if error.code == _UNRECOGNISED else error.error_string.rstrip(".")
+        if sound and sound.frames <= _MOST_FRAMES:
+            is_cut = is_cut or _declares_more(sound)
+            yield from _by_soundfile(sound, name, quiet)
+        else:
+            file.seek(0)
+            yield from _by_av(file, name, refusal)
+    if is_cut:
+        raise _truncated(name)
 
 
-def _is_mp3_without_length(file: BinaryIO) -> bool:
-    """Whether an MP3 file lacks the Xing, Info or VBRI header that tells its length; leaves the file at its start.
+def _truncated(name: str) -> TruncatedError:
+    return TruncatedError(f"{name}: the file is truncated; download or copy it again")
 
-    libsndfile then guesses the length from the first frames and reads no further: most of a variable-rate file is
-    lost without a word. FFmpeg reads to the end.
+
+def _by_numpy(file: BinaryIO, samples: Samples, name: str) -> Iterator[tuple[int, Waveform]]:
+    """A wav of 16-bit samples, the most common, in half of libsndfile's time."""
+    rate_hz, n_channels = samples.rate_hz, samples.channels
+    _check_format(rate_hz, n_channels, name)
+    n_frames = samples.size // (2 * n_channels)
+    _check_length(n_frames / rate_hz, None, name)
+    file.seek(samples.start)
+    while n_frames > 0:
+        data = file.read(2 * n_channels * min(CHUNK, n_frames))
+        pcm = np.frombuffer(data[: len(data) // (2 * n_channels) * 2 * n_channels], "<i2").reshape(-1, n_channels)
+        if not len(pcm):
+            raise _truncated(name)
+        n_frames -= len(pcm)
+        yield rate_hz, _mixed(np.ascontiguousarray(pcm.T, np.float32) / np.float32(32768))
+
+
+def _window(file: BinaryIO) -> Window:
+    """The whole file, in which a decoder's wrong seek raises nothing: soundfile would print a traceback."""
+    return Window(file, 0, file.seek(0, 2))
+
+
+class _Quiet:
+    """Keeps libmpg123, which has no other switch, from printing on stderr; what others print there comes later.
+
+    Args:
+        printed: an empty unbuffered file, for what is printed meanwhile.
     """
-    head = file.read(10)
-    if head[:3] == b"ID3" and len(head) == 10:
-        # ID3v2's size: four bytes of seven bits each (id3.org, ID3v2.4.0, section 6.2).
-        file.seek(10 + sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True)))
-        head = b""
-    head += file.read(4096)
-    file.seek(0)
-    is_layer_3 = len(head) > 2 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2
-    return is_layer_3 and not any(tag in head for tag in (b"Xing", b"Info", b"VBRI"))
+
+    _lock = threading.Lock()  # stderr is the whole process's
+
+    def __init__(self, printed: IO[bytes]) -> None:
+        self._printed = printed
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        sys.stderr.flush()
+        self._stderr = os.dup(2)
+        os.dup2(self._printed.fileno(), 2)
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            os.dup2(self._stderr, 2)
+            os.close(self._stderr)
+            if self._printed.tell():
+                self._printed.seek(0)
+                lines = self._printed.read().splitlines(keepends=True)
+                self._printed.seek(0)
+                self._printed.truncate()
+                os.write(2, b"".join(line for line in lines if b"mpg123" not in line and line.strip()))
+        finally:
+            self._lock.release()
 
 
-def _is_cut(file: BinaryIO, sound: soundfile.SoundFile) -> bool:
-    """Whether the end of a file is missing, where libsndfile reads what is left without a word."""
-    if sound.format == "OGG":
-        # The last page carries the flag of the stream's end, and is all there (RFC 3533, section 6); its size is that
-        # of its header, of the table of its segments, and of these. The decoder's place in the file is kept.
-        place, size = file.tell(), file.seek(0, 2)
-        file.seek(max(0, size - 65536))
-        tail = file.read()
-        file.seek(place)
-        page = tail[max(0, tail.rfind(b"OggS")) :]
-        return len(page) < 27 or not page[5] & 4 or len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]])
+def _declares_more(sound: soundfile.SoundFile) -> bool:
+    """Whether the end of an aiff or au is missing: libsndfile reads what is left without a word."""
     declared = _DECLARED.search(sound.extra_info)
-    return bool(declared and int(declared[1]) > int(declared[2]) and int(declared[1]) not in _UNKNOWN_SIZES)
+    return bool(
+        declared
+        and int(declared[1]) not in _UNKNOWN_SIZES
+        and int(declared[1]) - int(declared[2]) > _CUT_S * sound.samplerate * sound.channels
+    )
 
 
-def _by_soundfile(sound: soundfile.SoundFile, name: str) -> Iterator[tuple[int, Waveform]]:
+def _by_soundfile(
+    sound: soundfile.SoundFile, name: str, quiet: AbstractContextManager[None]
+) -> Iterator[tuple[int, Waveform]]:
     _check_format(sound.samplerate, sound.channels, name)
     n_frames = 0
-    try:
-        while len(frames := sound.read(CHUNK, dtype="float32", always_2d=True)):
+    while True:
+        # soundfile does not say how much it read before an error: the rows that are still NaN were not.
+        place = np.full((CHUNK, sound.channels), np.nan, np.float32)
+        failure = None
+        try:
+            with quiet:
+                frames = sound.read(out=place)
+        except soundfile.LibsndfileError as error:
+            failure = error
+            frames = place[: CHUNK - int(np.isnan(place[::-1]).all(axis=1, keepdims=True).cumprod().sum())]
+        if len(frames):
             n_frames += len(frames)
-            with np.errstate(over="ignore"):  # the sum of absurd samples is infinite, which is told later
-                # By channel: NumPy's mean along a short last axis takes nine times as long, more than reading a wav.
-                yield sound.samplerate, np.ascontiguousarray(frames.T).mean(axis=0)
-    except soundfile.LibsndfileError as error:
-        raise AudioError(f"{name}: damaged or truncated ({error.error_string.rstrip('.')})") from error
+            # By channel: NumPy's mean along a short last axis takes nine times as long, more than reading a wav.
+            yield sound.samplerate, _mixed(np.ascontiguousarray(frames.T))
+        if failure:
+            reason = failure.error_string.rstrip(".")
+            raise TruncatedError(f"{name}: damaged or truncated ({reason}); download it again") from failure
+        if not len(frames):
+            break
     _check_length(n_frames / sound.samplerate, sound.frames / sound.samplerate, name)
 
 
-def _by_av(file: BinaryIO, name: str) -> Iterator[tuple[int, Waveform]]:
-    seconds, end_s, declared_s = 0.0, 0.0, None
-    only = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"}
+def _mixed(channels: Waveform) -> Waveform:
+    """(channels, frames) -> (frames,): the average or, where the channels cancel in it, the loudest of them."""
+    if len(channels) == 1:
+        only: Waveform = channels[0]
+        return only
+    with np.errstate(over="ignore", invalid="ignore"):  # absurd samples are told later
+        average: Waveform = channels.mean(axis=0)
+        for step in (_ENERGY_STEP, 1):  # a few samples tell of nearly all sound, in no time, that it does not cancel
+            energies = np.square(channels[:, ::step]).mean(axis=1)
+            if not np.square(average[::step]).mean() < _CANCELLED * energies.mean():
+                return average
+        loudest: Waveform = channels[int(np.argmax(energies))]
+        return loudest
+
+
+def _by_av(file: BinaryIO, name: str, refusal: str | None = None) -> Iterator[tuple[int, Waveform]]:
+    """By FFmpeg; single packets that cannot be decoded are passed over.
+
+    Args:
+        file: the file, at its start.
+        name: what messages call it.
+        refusal: why libsndfile refused it, which is told if FFmpeg does too.
+    """
+    reading = _Reading()
     try:
+        only = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"}
         with av.open(file, "r", options=only, metadata_errors="ignore") as container:
-            if not container.streams.audio:
-                raise AudioError(f"{name}: holds no audio; choose a file with sound")
-            stream = container.streams.audio[0]
-            if container.duration and any(kind in container.format.name for kind in _WITH_DURATION):
-                declared_s = (container.duration + max(0, container.start_time or 0)) / av.time_base
-            # It only unpacks samples to floats, a plane a channel: PyAV's own mono has a gain of sqrt(2).
-            planar = av.AudioResampler(format="fltp")
-            for packet in container.demux():  # pictures too: they may go on when the sound is over, and must be there
-                if packet.pts is not None:
-                    end_s = max(end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-                if packet.stream.index != stream.index:
-                    continue
-                for decoded in cast(list[av.AudioFrame], packet.decode()):
-                    _check_format(decoded.sample_rate, decoded.layout.nb_channels, name)
-                    for frame in planar.resample(decoded):
-                        seconds += frame.samples / frame.sample_rate
-                        yield frame.sample_rate, frame.to_ndarray().mean(axis=0)
-    except (av.FFmpegError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        state = f"damaged or truncated after {seconds:.1f} s" if seconds else "not an audio file that can be decoded"
+            for rate_hz, planes in _gathered(_frames(container, name, reading)):
+                yield rate_hz, _mixed(planes)
+    except (av.FFmpegError, ValueError, OverflowError) as error:
+        reason = refusal or getattr(error, "strerror", None) or str(error)
+        if reading.seconds:
+            raise TruncatedError(
+                f"{name}: damaged or truncated after {reading.seconds:.1f} s ({reason}); download it again"
+            ) from error
+        state = "damaged or truncated" if refusal else "not an audio file that can be decoded"
         raise AudioError(f"{name}: {state} ({reason})") from error
-    _check_length(end_s if seconds else 0, declared_s, name)
+    if not reading.seconds and (refusal or reading.n_bad):
+        reason = refusal or "no packet can be decoded"
+        raise AudioError(f"{name}: damaged or truncated ({reason})")
+    if reading.ends_badly:
+        raise TruncatedError(f"{name}: truncated after {reading.seconds:.1f} s; download it again")
+    _check_length(reading.end_s if reading.seconds else 0, reading.declared_s, name)
+
+
+@dataclass
+class _Reading:
+    """What has been read of a container so far."""
+
+    seconds: float = 0.0
+    end_s: float = 0.0
+    declared_s: float | None = None
+    n_bad: int = 0
+    ends_badly: bool = False
+
+
+def _frames(
+    container: av.container.InputContainer, name: str, reading: _Reading
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """(rate_hz, (channels, frames)) pieces of the default audio stream, with silence where its time stamps jump."""
+    if not container.streams.audio:
+        raise AudioError(f"{name}: holds no audio; choose a file with sound")
+    default = [stream for stream in container.streams.audio if stream.disposition & Disposition.default]
+    stream = (default or container.streams.audio)[0]
+    kind = container.format.name
+    start_s = (container.start_time or 0) / av.time_base
+    is_timed = any(timed in kind for timed in _TIMED)
+    if container.duration and any(known in kind for known in _WITH_DURATION):
+        reading.declared_s = container.duration / av.time_base
+        if "matroska" in kind and reading.declared_s > start_s:
+            reading.declared_s -= max(0.0, start_s)  # Matroska's duration counts from 0, whenever the sound begins
+    silence_s, offset_s = 0.0, start_s
+    planar, planar_format = None, None
+    for packet in container.demux():  # pictures too: they may go on when the sound is over, and must be there
+        if packet.pts is not None:
+            end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+            reading.end_s = max(reading.end_s, end - start_s)
+        if packet.stream.index != stream.index:
+            continue
+        try:
+            decoded_frames = cast(list[av.AudioFrame], packet.decode())
+        except av.InvalidDataError:
+            reading.n_bad += 1
+            reading.ends_badly = kind != "mp3"
+            continue
+        for decoded in decoded_frames:
+            reading.ends_badly &= not packet.size  # what FFmpeg hands over at the end comes from earlier packets
+            rate_hz, channels = decoded.sample_rate, decoded.layout.nb_channels
+            _check_format(rate_hz, channels, name)
+            if is_timed and decoded.pts is not None and decoded.time_base:
+                gap_s = float(decoded.pts * decoded.time_base) - offset_s - reading.seconds
+                if gap_s < -_GAP_S or gap_s > min(_LONGEST_GAP_S, _LONGEST_SILENCE_S - silence_s):
+                    offset_s += gap_s  # the clock was set anew
+                elif gap_s > _GAP_S:
+                    for n in _portions(round(gap_s * rate_hz)):
+                        yield rate_hz, np.zeros((channels, n), np.float32)
+                    silence_s += gap_s
+                    reading.seconds += gap_s
+            reading.seconds += decoded.samples / rate_hz
+            if decoded.format.name == "fltp":
+                yield rate_hz, cast(Waveform, decoded.to_ndarray())
+                continue
+            # It only unpacks samples to floats, a plane a channel: PyAV's own mono has a gain of sqrt(2).
+            if planar is None or planar_format != (decoded.format.name, rate_hz, decoded.layout.name):
+                planar = av.AudioResampler(format="fltp")
+                planar_format = (decoded.format.name, rate_hz, decoded.layout.name)
+            for frame in planar.resample(decoded):
+                yield rate_hz, cast(Waveform, frame.to_ndarray())
+
+
+def _portions(n_frames: int) -> Iterator[int]:
+    while n_frames > 0:
+        yield min(n_frames, CHUNK)
+        n_frames -= CHUNK
+
+
+def _gathered(pieces: Iterator[tuple[int, Waveform]]) -> Iterator[tuple[int, Waveform]]:
+    """The pieces, joined to at least _GATHERED frames while neither rate nor channels change.
+
+    What has been gathered when reading fails comes before the error.
+    """
+    ready: list[Waveform] = []
+    ready_hz, n_ready = 0, 0
+    try:
+        for rate_hz, planes in pieces:
+            if ready and (rate_hz != ready_hz or len(planes) != len(ready[0])):
+                yield ready_hz, np.concatenate(ready, axis=1)
+                ready, n_ready = [], 0
+            ready.append(planes)
+            ready_hz, n_ready = rate_hz, n_ready + planes.shape[1]
+            if n_ready >= _GATHERED:
+                yield ready_hz, np.concatenate(ready, axis=1)
+                ready, n_ready = [], 0
+    except (av.FFmpegError, ValueError, OverflowError, AudioError):
+        if ready:
+            yield ready_hz, np.concatenate(ready, axis=1)
+        raise
+    if ready:
+        yield ready_hz, np.concatenate(ready, axis=1)
 
 
 def _check_format(rate_hz: int, channels: int, name: str) -> None:
@@ -296,22 +498,34 @@ def _check_format(rate_hz: int, channels: int, name: str) -> None:
 
 
 def _check_length(seconds: float, declared_s: float | None, name: str) -> None:
-    if declared_s and seconds < 0.99 * declared_s - 0.5:  # headers round, and encoders pad
-        raise AudioError(f"{name}: truncated, {seconds:.1f} s of {declared_s:.1f} s are there; download it again")
+    if declared_s and seconds and seconds < declared_s - _CUT_S:
+        raise TruncatedError(f"{name}: truncated, {seconds:.1f} s of {declared_s:.1f} s are there; download it again")
     if seconds == 0:
         raise AudioError(f"{name}: holds no samples; choose a file with sound")
 
 
 def _resampled(chunks: Iterator[tuple[int, Waveform]], name: str, to_hz: int) -> Iterator[Waveform]:
-    """The chunks at another rate, by soxr. The rate is that of the first chunk: PyAV refuses a change on the way."""
-    resampler = None
-    for rate_hz, waveform in chunks:
-        if not (np.abs(waveform) < _ABSURD).all():  # NaN is not below it either
-            raise AudioError(f"{name}: has samples that are no sound (NaN, infinite or above 1e9); export it again")
-        if rate_hz == to_hz:
-            yield waveform
-            continue
-        resampler = resampler or soxr.ResampleStream(rate_hz, to_hz, num_channels=1, dtype="float32")
-        yield resampler.resample_chunk(waveform)
+    """The chunks at another rate, by soxr; each stretch of one rate by itself.
+
+    What the resampler still holds when reading fails comes before the error.
+    """
+    resampler, from_hz = None, to_hz
+    nothing = np.zeros(0, np.float32)
+    try:
+        for rate_hz, waveform in chunks:
+            if not (np.abs(waveform) < _ABSURD).all():  # NaN is not below it either
+                raise AudioError(f"{name}: has samples that are no sound (NaN, infinite or above 1e9); export it again")
+            if rate_hz != from_hz:
+                if resampler:
+                    yield resampler.resample_chunk(nothing, last=True)
+                from_hz = rate_hz
+                resampler = None
+                if rate_hz != to_hz:
+                    resampler = soxr.ResampleStream(rate_hz, to_hz, num_channels=1, dtype="float32")
+            yield resampler.resample_chunk(waveform) if resampler else waveform
+    except TruncatedError:
+        if resampler:
+            yield resampler.resample_chunk(nothing, last=True)
+        raise
     if resampler:
-        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+        yield resampler.resample_chunk(nothing, last=True)
