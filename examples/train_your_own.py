@@ -16,5 +16,5 @@ result = fit(
     dataset,
     on_epoch=lambda epoch: print(f"train loss {epoch.train_loss:.3f}"),
 )
-save_model(Model.from_run(result, dataset), out / "model")
+save_model(Model.from_fit(result, dataset), out / "model")
 print("classes:", ", ".join(dataset.classes))
