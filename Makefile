@@ -17,7 +17,7 @@ lint: .venv/installed
 	$(BIN)/lint-imports
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-# The tests without the slow ones: browser, Ray, notebook, attacks, demo.
+# The tests without the slow ones: browser, Ray, notebook, attacks, demo, processes.
 fast: .venv/installed
 	$(BIN)/pytest -n 2 -m "not slow"
 

@@ -93,6 +93,7 @@ def test_the_manifest_tells_what_is_there(folders, tmp_path):
         prepare(folders, tmp_path / "out", kinds=["melgrams"], seed=1)
 
 
+@pytest.mark.slow
 def test_processes_write_the_same_bytes(folders, tmp_path):
     prepare(folders, tmp_path / "one")
     prepare(folders, tmp_path / "two", jobs=2)
@@ -209,6 +210,7 @@ def test_what_will_not_do_is_said(folders, tmp_path):
         prepare(folders, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_a_second_run_at_once_says_so(folders, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
@@ -220,6 +222,7 @@ def test_a_second_run_at_once_says_so(folders, tmp_path):
     prepare(folders, out, kinds=["mfccs"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 def test_an_interruption_loses_nothing_that_was_done(folders, tmp_path, end):
     rng = np.random.default_rng(1)
@@ -248,6 +251,7 @@ def test_an_interruption_loses_nothing_that_was_done(folders, tmp_path, end):
     assert steps[21].heard_s <= n_seconds - 4 * 3  # what was done was not done again
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_and_loses_nothing(folders, tmp_path):
     """A limit on the size of a file fails a write as a full disk does, with another code."""
     rng = np.random.default_rng(1)

@@ -654,6 +654,7 @@ def predict(world, tmp_path, *arguments):
     )
 
 
+@pytest.mark.slow
 def test_predict_takes_urls_and_goes_on_past_bad_ones(world, tmp_path):
     missing, url = world.url("/nothing[/].mp3"), world.put("/My%20song.mp3", *sound("mp3"))
     path = tmp_path / "own.flac"
@@ -670,6 +671,7 @@ def test_predict_takes_urls_and_goes_on_past_bad_ones(world, tmp_path):
     assert own["csv"] == str(tmp_path / "out" / "own.csv")
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_downloading_leaves_nothing(world, tmp_path):
     def half(answer):
         answer.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: audio/mpeg\r\nContent-Length: 4000000\r\n\r\n")
@@ -689,6 +691,7 @@ def test_ctrl_c_while_downloading_leaves_nothing(world, tmp_path):
     assert not list((tmp_path / "cache").iterdir())
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told(world, cache):
     """The limit on the size of files stands for the disk's."""
     program = (

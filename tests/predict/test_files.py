@@ -73,6 +73,7 @@ def test_formats_are_parsed():
             parse_formats(text)
 
 
+@pytest.mark.slow
 def test_processes_give_what_one_process_gives(music, tmp_path):
     (music / "bad.mp3").write_text("no sound")
     results = {}
@@ -116,6 +117,7 @@ def test_a_name_that_is_too_long_for_its_timeline_fails_alone(tmp_path):
     assert done["json"] == str(tmp_path / "out" / "b.json")
 
 
+@pytest.mark.slow
 def test_a_csv_takes_neither_matplotlib_nor_scikit_learn_and_one_look_at_the_model(tmp_path):
     """A program of its own, because the test process has imported everything already."""
     soundfile.write(tmp_path / "song.wav", np.zeros(16000), 8000)

@@ -77,6 +77,7 @@ def test_the_dominant_genre_is_bold_and_the_shares_are_written() -> None:
     assert f"dominant genre: {timeline.dominant} ({share})    duration: 0:30" in texts(ax)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seconds", "first", "last", "count"),
     [
@@ -93,6 +94,7 @@ def test_ticks_are_round_times(seconds: int, first: str, last: str, count: int) 
     assert (ticks[0], ticks[-1], len(ticks)) == (first, last, count)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [1, 2, 9, 61, 240, 700, 3599, 3601, 10_800, 100_000])
 def test_tick_labels_do_not_touch(seconds: int) -> None:
     figure = draw(timeline_of(seconds, less_s=0.7))
@@ -101,6 +103,7 @@ def test_tick_labels_do_not_touch(seconds: int) -> None:
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
+@pytest.mark.slow
 def test_three_hours_keep_every_class_and_the_mean_of_every_second() -> None:
     classes = tuple("abcdefg")
     rng = np.random.default_rng(0)

@@ -2,10 +2,13 @@
 
 import httpx
 import hypothesis
+import pytest
 import schemathesis
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from genreline.web.app import create_app
+
+pytestmark = pytest.mark.slow
 
 schema = schemathesis.openapi.from_dict(create_app().openapi())
 

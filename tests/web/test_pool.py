@@ -12,6 +12,8 @@ from genreline.web.limits import Limits
 from genreline.web.pool import Job, Pool
 from genreline.web.problems import Problem
 
+pytestmark = pytest.mark.slow
+
 
 def listen(data, **options):
     header = {"kind": "listen", "name": "song.wav", "model": "course-fnn", "max_duration_s": 3600}

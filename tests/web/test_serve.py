@@ -8,6 +8,9 @@ import subprocess
 import sys
 
 import httpx
+import pytest
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_command_serves_until_ctrl_c(eventually, tmp_path):
