@@ -103,7 +103,7 @@ def test_a_song_is_never_overwritten(tmp_path):
     (tmp_path / "song.wav").rename(tmp_path / "song.txt")
     before = (tmp_path / "song.txt").read_bytes()
     ((_, result),) = predict_files([SongTask(tmp_path / "song.txt", tmp_path / "song")], MODEL, ("txt",))
-    assert "would take its place" in result["error"]
+    assert "would overwrite it" in result["error"]
     assert (tmp_path / "song.txt").read_bytes() == before
 
 

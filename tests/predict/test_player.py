@@ -369,7 +369,7 @@ def test_what_browsers_do_not_play_is_encoded(player, form, settings, until):
     spectrum = np.abs(np.fft.rfft(waveform[8000:16000]))
     assert spectrum.argmax() == 440
     page = player(source=data)
-    assert "encoded anew" in page.inner_text("body")
+    assert "re-encoded" in page.inner_text("body")
     page.keyboard.press("Space")
     until(page, "document.getElementById('sound').currentTime > 0.5")
 

@@ -37,7 +37,7 @@ def test_an_address_that_is_taken_is_told():
         command = [sys.executable, "-m", "genreline", "serve", "--port", str(port)]
         result = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert result.returncode == 2
-    says = f"genreline: 127.0.0.1:{port}: cannot be listened on (Address already in use)"
+    says = f"genreline: 127.0.0.1:{port}: could not listen (Address already in use)"
     assert result.stderr.startswith(says)
     assert result.stderr.count("\n") == 1
 

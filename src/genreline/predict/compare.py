@@ -1,4 +1,4 @@
-"""Labelled songs against the test set (spec 4.3): is a model as good on music from elsewhere, second by second?"""
+"""Labelled songs against the test set (assignment, step 4.3): is a model as accurate on music from elsewhere?"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -36,11 +36,11 @@ def pair_labels(songs: Sequence[str], labels: Sequence[str], classes: Sequence[s
 
 
 def compare_songs(model: Model, songs: Sequence[tuple[Path, str]]) -> Iterator[dict[str, Any]]:
-    """Hear songs whose genre is known; what is said of each, in their order, as it is done.
+    """Predict songs whose genre is known; yield a record of each, in their order, as it is done.
 
     Yields:
-        file, label, n (seconds), n_right, accuracy (n_right / n), mean_probability (of the label), dominant (what the
-        whole song sounds like); or file, label and error.
+        file, label, n (seconds), n_right, accuracy (n_right / n), mean_probability (of the label), dominant (the
+        genre of the whole song); or file, label and error.
     """
     recognizer = Recognizer(model)
     for path, label in songs:
@@ -79,7 +79,7 @@ def figures_on_test(model: Model, data: str | Path | None = None) -> dict[str, A
 
 
 def summary(songs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """All songs that could be heard as one: n (seconds), n_right, accuracy."""
+    """The songs without an error together: n (seconds), n_right, accuracy."""
     n, n_right = (sum(song[key] for song in songs) for key in ("n", "n_right"))
     return {"n": n, "n_right": n_right, "accuracy": n_right / n}
 

@@ -1,4 +1,4 @@
-"""Many songs: find them in folders, name what is written of each, and predict them on several processes."""
+"""Many songs: find them in folders, name their output files, and predict them in several processes."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ _SONGS_A_PROCESS = 8  # a process takes seconds to start, and so do a few songs
 
 @dataclass(frozen=True)
 class SongTask:
-    """A file, and where what is written of it goes: `stem` with a suffix for each format."""
+    """A sound file, and the stem of its output files, to which each format adds its suffix."""
 
     path: Path
     stem: Path
@@ -35,7 +35,7 @@ class _PredictTask:
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
-    """The formats of `csv,png`, say. Raises ConfigError for one that does not exist, or none."""
+    """Split `csv,png`, for example. Raises ConfigError for an unknown format, or none."""
     names = tuple(dict.fromkeys(name.strip().lower().removeprefix(".") for name in text.split(",") if name.strip()))
     unknown = [name for name in names if name not in FORMATS]
     if unknown or not names:
@@ -45,10 +45,10 @@ def parse_formats(text: str) -> tuple[str, ...]:
 
 
 def find_songs(arguments: Iterable[str | Path], out: str | Path) -> list[SongTask]:
-    """The songs that a command line names: files as they are, folders searched for files that end like audio.
+    """The songs that a command line names: files as given, and the audio files of folders, by their suffix.
 
     A file's stem is its name's in `out`; what is found in a folder keeps its subfolder there. A stem that is taken
-    (capitals do not count, as on some disks) gets a number. Hidden files and folders are passed over.
+    (capitals do not count, as on some disks) gets a number. Hidden files and folders are skipped.
 
     Raises:
         DataError: a folder without any audio file.
@@ -124,7 +124,7 @@ def _predict_file(song: SongTask, recognizer: Recognizer, formats: tuple[str, ..
         for name in formats:
             target = song.stem.with_name(f"{song.stem.name}.{name}")
             if os.path.exists(target) and path.samefile(target):  # Path.exists raises for a name that is too long
-                raise ConfigError(f"{path}: its timeline would take its place; choose another --out")
+                raise ConfigError(f"{path}: its timeline would overwrite it; choose another --out")
             if name == "html":
                 save_player(timeline, path, target)
             elif name == "png":

@@ -16,13 +16,13 @@ from genreline.predict.timeline import Timeline, format_time
 def to_html(timeline: Timeline, source: AudioSource | None) -> str:
     """A page that plays the sound and shows its timeline, with a cursor, seeking, keys and a list of its runs.
 
-    The sound is embedded as it is, or as MP3 where browsers do not play its format or it has over 32 MiB
+    The sound is embedded as it is, or as MP3 if browsers do not play its format or it exceeds 32 MiB
     (`genreline.audio.encode.playable`). The policy in its head lets the page run its own script and load nothing.
 
     Args:
         source: the sound that the timeline is of; a file, bytes or a seekable stream. None leaves it out: the page
-            then shows the timeline alone, and whoever has the sound may put it into the page's element `audio`, in
-            base64, with its MIME type as `data-type` (which the web page does, and needs to upload nothing for it).
+            then shows the timeline alone, and a program that has the sound may put it into the element `audio`, in
+            base64, with its MIME type as `data-type` (as the web page does, to upload nothing).
 
     Raises:
         AudioError: the sound cannot be read, or is too long for a page.
@@ -43,7 +43,7 @@ def to_html(timeline: Timeline, source: AudioSource | None) -> str:
         share=f"{timeline.overall[timeline.dominant]:.0%}",
         duration=format_time(timeline.duration_s),
         model=html.escape(timeline.model or "a network"),
-        note="" if audio.is_original else " The sound was encoded anew for this page, as mono MP3.",
+        note="" if audio.is_original else " The sound was re-encoded for this page, as mono MP3.",
         song=timeline.to_json().replace("<", "\\u003c"),  # the same JSON; it cannot end the script element
         mime=audio.mime,
         audio=base64.b64encode(audio.data).decode("ascii"),
@@ -51,7 +51,7 @@ def to_html(timeline: Timeline, source: AudioSource | None) -> str:
 
 
 def save_player(timeline: Timeline, source: AudioSource, path: str | Path) -> None:
-    """Write `to_html`'s page, atomically. Raises GenrelineError where the place cannot be written to."""
+    """Write `to_html`'s page, atomically. Raises GenrelineError if the file cannot be written."""
     write_text(path, to_html(timeline, source))
 
 

@@ -2,7 +2,7 @@
 
 Each genre has a lane, and in it each second a bar as high as the genre's probability. Where the genre is the most
 probable one the bar is dark and the lane behind it tinted, so that the eye can follow the song from lane to lane.
-Nothing is said by hue alone: dark, pale and white stay apart in grey print and without colour vision.
+Hue alone carries no meaning: dark, pale and white stay distinct in grey print and without colour vision.
 """
 
 from pathlib import Path
@@ -32,7 +32,7 @@ def draw(timeline: Timeline, ax: Axes | None = None) -> Figure:
     """Draw a timeline, its classes from top to bottom in their own order, so that the pictures of two songs compare.
 
     A song of more than 1100 seconds is drawn in columns of several seconds, each the mean of its probabilities (and
-    dark for the class with the highest mean); the axis says so.
+    dark for the class with the highest mean); the axis label states it.
 
     Args:
         timeline: any, from one second to days, with any number of classes.
@@ -63,11 +63,11 @@ def draw(timeline: Timeline, ax: Axes | None = None) -> Figure:
 
 
 def save_picture(timeline: Timeline, path: str | Path) -> None:
-    """Draw a timeline into a file, .png (150 dots an inch), .svg or .pdf, which is either complete or not there.
+    """Draw a timeline into a file, .png (150 dots an inch), .svg or .pdf, which is either complete or absent.
 
     Raises:
         ConfigError: any other suffix.
-        GenrelineError: the place cannot be written to.
+        GenrelineError: the file cannot be written.
     """
     if Path(path).suffix.lower() not in _FORMATS:
         raise ConfigError(f"{path}: a picture is saved as {', '.join(_FORMATS)}; choose one of these suffixes")

@@ -1,4 +1,4 @@
-"""A stream is heard as it arrives, and printed second by second."""
+"""Predict a stream as it arrives, and print its seconds one by one."""
 
 import io
 import os
@@ -16,17 +16,17 @@ from genreline.predict.timeline import csv_header, csv_row
 
 
 def predict_stream(recognizer: Recognizer, stream: io.FileIO, out: TextIO, raw_rate_hz: int | None = None) -> None:
-    """Write the rows of `Timeline.to_csv` to `out`, each as soon as its second is there, till the stream ends.
+    """Write the rows of `Timeline.to_csv` to `out`, each as soon as its second has arrived, until the stream ends.
 
-    Ctrl-C ends it as the stream's end would: what has arrived is heard, a last part of a second too, and then
-    KeyboardInterrupt is raised. A second Ctrl-C does not wait for that. To be called in the main thread.
+    Ctrl-C acts like the stream's end: what has arrived is predicted, a last part of a second too, and then
+    KeyboardInterrupt is raised. A second Ctrl-C does not wait for that. Call it in the main thread.
 
     Args:
         stream: unbuffered, as `open(0, "rb", buffering=0)` is.
-        raw_rate_hz: the stream is raw 16-bit mono samples at this rate; otherwise it is told from its bytes.
+        raw_rate_hz: the stream is raw 16-bit mono samples at this rate; by default the format is found from its bytes.
 
     Raises:
-        AudioError: see `genreline.audio.decode.decode`; what could be heard has been written by then.
+        AudioError: see `genreline.audio.decode.decode`; what arrived before it has been written by then.
     """
     classes = recognizer.model.classes
     out.write(csv_header(classes))

@@ -1,6 +1,6 @@
 """The genre timeline of a song: one row of class probabilities for each second, and the formats it is kept in.
 
-Everything that is said about a song (labels, runs, the dominant genre) is computed from the probabilities here, so that
+Everything derived (labels, runs, the dominant genre) is computed from the probabilities here, so that
 files, pictures and pages cannot disagree. A format is one method, `to_<format>`, that returns text.
 """
 
@@ -38,17 +38,17 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """What a song sounds like, second by second. Row i is the second that starts at i seconds.
+    """The genre probabilities of a song, second by second. Row i is the second that starts at i seconds.
 
     The arguments are checked and copied, and the array is read-only: a timeline does not change once it is made.
 
     Args:
         classes: C different class names, in the order of the columns.
-        probabilities: (N, C), kept as float32. Rows sum to 1, give or take 0.01 and what four decimals round away
+        probabilities: (N, C), kept as float32. Rows sum to 1, within 0.01 plus the rounding of four decimals
             (5e-5 a class), so that a CSV file's rows are valid as they are; nothing is normalised.
         duration_s: seconds, N-1 < duration_s <= N; the last row speaks for what is left.
         title: the song's.
-        model: what heard it.
+        model: the name of the model that predicted it.
 
     Raises:
         DataError: the arguments do not belong together, or are not probabilities.
@@ -144,7 +144,7 @@ class Timeline:
             title, model, duration_s, classes (a list), dominant, overall (class -> mean probability), runs (a list of
             start_s, end_s, label, confidence) and seconds (a list of the same four and probabilities, class -> float).
         """
-        # Through text, because .1 as float32 is 0.10000000149011612 as float64: the shortest digits say the same.
+        # Through text, because .1 as float32 is 0.10000000149011612 as float64: the shortest digits round-trip.
         rows: list[list[float]] = self.probabilities.astype(str).astype(np.float64).tolist()
         seconds = [
             {"start_s": start_s, "end_s": end_s, "label": label, "confidence": max(row)}
@@ -232,7 +232,7 @@ class Timeline:
 
         Raises:
             ConfigError: any other suffix.
-            GenrelineError: the place cannot be written to.
+            GenrelineError: the file cannot be written.
         """
         formats = {
             ".csv": self.to_csv,
@@ -250,7 +250,7 @@ class Timeline:
     def from_csv(cls, text: str) -> Self:
         """Read what `to_csv` wrote: the same labels, probabilities within 1e-4, the duration within 1 ms.
 
-        Columns are told by position. Title and model are not in a CSV file.
+        Columns are identified by position. A CSV file holds neither title nor model.
 
         Raises:
             DataError: the text is no such table; the message names the line.

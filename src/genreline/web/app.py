@@ -1,7 +1,7 @@
-"""The service put together. Start here; workers.py is where songs are heard.
+"""The service assembled. Start here; worker.py is where songs are predicted.
 
-The process that answers holds no decoder and no model: it hands what clients send to worker processes, and what these
-say to the clients.
+The process that answers holds no decoder and no model: it passes what clients send to worker processes, and their
+answers to the clients.
 """
 
 from collections.abc import AsyncIterator
@@ -25,20 +25,20 @@ from genreline.web.service import Service
 
 
 class Health(BaseModel):
-    """Whether songs can be heard."""
+    """Whether the service can predict songs."""
 
     status: str
     workers: int
 
 
 class RootPath:
-    """Tells the application its root path. Paths are then right with it and without, as proxies do either."""
+    """Sets the application's root path. Requests match with it and without, because proxies send either."""
 
     def __init__(self, app: ASGIApp, root_path: str) -> None:
         self._app, self._root_path = app, root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See the class."""
+        """Pass the request on with the root path set."""
         await self._app({**scope, "root_path": self._root_path}, receive, send)
 
 
@@ -46,9 +46,9 @@ def create_app(limits: Limits | None = None, allow_urls: bool = False, root_path
     """The service as an ASGI application. Its lifespan starts and ends the worker processes.
 
     Args:
-        limits: what requests may take.
+        limits: the bounds of requests.
         allow_urls: whether songs are fetched from URLs.
-        root_path: where a proxy has put the service, as /genres.
+        root_path: the path at which a proxy serves it, such as /genres.
     """
     limits = limits or Limits()
     service = Service(limits, allow_urls)
@@ -65,7 +65,7 @@ def create_app(limits: Limits | None = None, allow_urls: bool = False, root_path
     app = FastAPI(
         title="genreline",
         version=genreline.__version__,
-        description="Hears music one second at a time: the genre timeline of any song.",
+        description="Recognises the genre of music second by second: the genre timeline of any song.",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -80,7 +80,7 @@ def create_app(limits: Limits | None = None, allow_urls: bool = False, root_path
     app.include_router(timeline_routes(service))
     app.include_router(catalog_routes(service))
 
-    @app.get("/healthz", summary="Whether songs can be heard", responses=responses(503))
+    @app.get("/healthz", summary="Whether the service can predict songs", responses=responses(503))
     async def healthz() -> Health:
         if not service.pool.pids:
             raise Problem(503, "no worker process is ready; try again later", retry_after_s=5)

@@ -1,4 +1,4 @@
-"""The files that the page loads, all from installed packages, held in memory: a client's path opens no file."""
+"""The files that the page loads, all from installed packages, held in memory, so that a client's path opens no file."""
 
 import hashlib
 from importlib import resources
@@ -51,7 +51,7 @@ def card(model: str) -> str:
 def card_html(markdown: str) -> str:
     """A card's Markdown as HTML; HTML in it is shown as text."""
     html = str(MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown))
-    return html.replace("<th></th>", "<td></td>")  # a corner heads nothing, and a screen reader should not say so
+    return html.replace("<th></th>", "<td></td>")  # an empty corner cell is no header for a screen reader
 
 
 def _asset(file: Traversable) -> _Asset:

@@ -1,4 +1,4 @@
-"""Fetching a URL in a process of its own, for what comes back is as hostile as an upload.
+"""Fetch a URL in a separate process, because its contents are as hostile as an upload.
 
 This module is both sides: `fetched` in the service, and `python -m genreline.web.fetcher` in the process, which reads
 a line of JSON from standard input and writes one to standard output. The service ends the process and removes
@@ -42,13 +42,13 @@ async def fetched(url: str, limits: Limits) -> AsyncIterator[Path]:
             "public_only": limits.public_urls_only,
             "memory_bytes": limits.job_memory_bytes,
         }
-        answer = await _ask(order, limits.fetch_timeout_s + 30)  # the process keeps the time itself, if it can
+        answer = await _ask(order, limits.fetch_timeout_s + 30)  # the process keeps the limit itself, if it can
         if "error" in answer:
             raise Problem(422, answer["error"])
         path = Path(folder, answer["path"])
-        # A process that may not be ours any more has said so.
+        # The answer comes from a process that a hostile file may have taken over.
         if not (path.resolve().is_relative_to(Path(folder).resolve()) and path.is_file()):
-            raise Problem(422, "the link led to no file that can be heard")
+            raise Problem(422, "the link led to no file; download the song and send the file")
         yield path
 
 
@@ -57,7 +57,7 @@ async def _ask(order: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         *(sys.executable, "-m", "genreline.web.fetcher"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # it would tell a log what somebody listens to
+        stderr=subprocess.DEVNULL,  # a log must not reveal what a client listens to
         limit=_ANSWER_BYTES,
         start_new_session=True,
     )
@@ -71,7 +71,7 @@ async def _ask(order: dict[str, Any], timeout_s: float) -> dict[str, Any]:
     except TimeoutError as error:
         raise Problem(503, "the link takes too long to fetch; try again later, or send the file") from error
     except ValueError as error:
-        raise Problem(422, "what the link leads to broke the fetching; download the song and send the file") from error
+        raise Problem(422, "the download failed on the link's contents; download the song and send the file") from error
     finally:
         with contextlib.suppress(ProcessLookupError):  # with all that it started
             os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()

@@ -1,4 +1,4 @@
-"""What one request may ask of the service, and what all of them together may."""
+"""The bounds of one request to the service, and of all requests together."""
 
 from dataclasses import dataclass
 
@@ -21,11 +21,11 @@ class Limits:
         job_memory_bytes: that a job may take beyond what its worker holds at rest.
         fetch_timeout_s: seconds that a URL may take until its file is here.
         public_urls_only: whether URLs that lead to private, loopback or link-local addresses are refused. Only a test
-            on one machine has a reason to say no.
+            on one machine has a reason to allow them.
         header_timeout_s: seconds until a request's headers must be there.
         idle_timeout_s: seconds without a byte of the body, or in which no byte of the answer is taken.
         upload_timeout_s: seconds until the whole body must be there.
-        drain_timeout_s: seconds that running requests get when the service is told to stop.
+        drain_timeout_s: seconds that running requests get when the service stops.
     """
 
     workers: int = 2

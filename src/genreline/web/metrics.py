@@ -1,4 +1,4 @@
-"""What the service counts, as Prometheus text: sizes, durations and outcomes, and nothing that a listener sent."""
+"""The service's counters as Prometheus text: sizes, durations and outcomes, and nothing that a client sent."""
 
 import logging
 from collections.abc import Callable
@@ -39,8 +39,8 @@ class Metrics:
         """All of them, in Prometheus' text format."""
         return generate_latest(self._registry)
 
-    def _counter(self, name: str, says: str, labels: list[str]) -> Counter:
-        return Counter(f"genreline_{name}", says, labels, registry=self._registry)
+    def _counter(self, name: str, help_text: str, labels: list[str]) -> Counter:
+        return Counter(f"genreline_{name}", help_text, labels, registry=self._registry)
 
-    def _gauge(self, name: str, says: str, value: Callable[[], float]) -> None:
-        Gauge(f"genreline_{name}", says, registry=self._registry).set_function(value)
+    def _gauge(self, name: str, help_text: str, value: Callable[[], float]) -> None:
+        Gauge(f"genreline_{name}", help_text, registry=self._registry).set_function(value)

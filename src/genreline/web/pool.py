@@ -1,7 +1,7 @@
 """A pool of worker processes that are warm: each has torch and the models loaded, and does one job at a time.
 
-A worker that dies, takes too long or does not let go of a cancelled job is killed and replaced; its job ends with an
-error, and no other job notices. See worker.py for what they say to each other.
+A worker that dies, takes too long or does not end a cancelled job is killed and replaced; its job ends with an
+error, and no other job notices. See worker.py for the protocol between them.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ log = logging.getLogger("genreline.web")
 
 
 class _BrokenError(Exception):
-    """The worker is gone, or makes no sense any more; the text is for whoever sent the job."""
+    """The worker has ended, or breaks the protocol; the text is for the client that sent the job."""
 
 
 class Process:
@@ -161,7 +161,7 @@ class Pool:
         self.replaced = 0
 
     async def start(self) -> None:
-        """Return when the first worker is ready; the others follow. Raises GenrelineError if it is not to be had."""
+        """Return when the first worker is ready; the others follow. Raises GenrelineError if it does not start."""
         self._add(first := await Process.start(self._limits))
         self.models = first.models
         for _ in range(self._limits.workers - 1):
@@ -221,7 +221,7 @@ class Pool:
             allowed = f"{self._limits.job_timeout_s:g} s that are allowed"
             job.put(_error(503, f"{job.header['name']}: takes more than the {allowed}; send less of it"))
             self._spawn(self._replace(process))
-        except Exception as error:  # it is gone, or says what no worker of ours says
+        except Exception as error:  # it has ended, or breaks the protocol
             job.outcome = "crash"
             why = str(error) if isinstance(error, _BrokenError) else ""
             job.put(_error(422, why or f"{job.header['name']}: broke the decoder; convert it to another format"))
@@ -232,10 +232,10 @@ class Pool:
             job.put(None)
 
     async def _talk(self, process: Process, job: Job) -> None:
-        with contextlib.suppress(_BrokenError):  # it may have said why before it went
+        with contextlib.suppress(_BrokenError):  # it may have reported the reason before it ended
             await process.send(job.header, job.payload)
         while (answer := await process.answer())["event"] != "end":
-            if answer["event"] == "crash":  # it still could say why
+            if answer["event"] == "crash":  # it could still report the reason
                 raise _BrokenError(answer["detail"])
             job.put(answer)
             if answer["event"] == "error":

@@ -16,14 +16,14 @@ _NOT_READ = {408, 413, 429, 503}  # answered before the body has been read, so t
 class ProblemDetails(BaseModel):
     """What went wrong."""
 
-    type: str = Field("about:blank", description="The status says what kind of problem it is.")
+    type: str = Field("about:blank", description="about:blank: the status names the kind of problem.")
     title: str = Field(description="The status in words.")
     status: int
     detail: str = Field(description="One sentence: what is wrong with what, and what to do.")
 
 
 class Problem(HTTPException):
-    """A request that cannot be served, told in one sentence; `retry_after_s` where trying again may help."""
+    """A request that cannot be served, in one sentence; `retry_after_s` if trying again may help."""
 
     def __init__(self, status: int, detail: str, retry_after_s: int | None = None) -> None:
         headers = {"Retry-After": str(retry_after_s)} if retry_after_s else {}
@@ -31,8 +31,8 @@ class Problem(HTTPException):
 
 
 def overloaded() -> Problem:
-    """What one is told where there is no room for another job."""
-    return Problem(503, "the service has more to do than it can; try again later", retry_after_s=10)
+    """The problem of a service that has no room for another job."""
+    return Problem(503, "the service is overloaded; try again later", retry_after_s=10)
 
 
 def problem(status: int, detail: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a process gives up before it touches what strangers send."""
+"""The limits that a process sets itself before it opens what strangers send."""
 
 import contextlib
 from pathlib import Path
@@ -8,7 +8,7 @@ def limit_resources(memory_bytes: int, file_bytes: int = 0) -> None:
     """Bound this process's memory to `memory_bytes` beyond what it holds now (Linux), and the files it writes (Unix).
 
     Elsewhere than on Linux, RLIMIT_DATA does not count what is mapped, which is where large arrays are; `genreline
-    serve` says so.
+    serve` warns of it.
     """
     try:
         import resource

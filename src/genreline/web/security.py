@@ -1,6 +1,6 @@
-"""What keeps the service and its page safe on the open internet, apart from what any route does.
+"""Protection on the open internet, the same for every route.
 
-Nothing here knows what is served: headers, other sites' requests, and clients that are too slow on purpose.
+It covers headers, requests from other sites' pages, and clients that are slow on purpose.
 """
 
 import asyncio
@@ -32,13 +32,13 @@ HEADERS = {
 
 
 class SafeHeaders:
-    """Adds HEADERS to every response, and `Cache-Control: no-store` where the response says nothing of it."""
+    """Adds HEADERS to every response, and `Cache-Control: no-store` where the response sets none."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See the class."""
+        """Pass the request on, and add the headers to its response."""
 
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -51,13 +51,13 @@ class SafeHeaders:
 
 
 class RejectCrossSite:
-    """Refuses what another site's page makes a visitor's browser post. Programs send neither of the two headers."""
+    """Refuses requests that another site's page makes a visitor's browser post. Programs send neither header."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See the class."""
+        """Pass the request on, unless it is another site's."""
         if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS") and _is_foreign(scope):
             problem = Problem(403, "another site's page may not use this service through its visitors' browsers")
             await (await answer(Request(scope), problem))(scope, receive, send)
@@ -80,7 +80,7 @@ class BodyLimits:
         self._app, self._limits = app, limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See the class."""
+        """Pass the request on with a bounded body."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -93,7 +93,7 @@ class BodyLimits:
 
         async def receive_bounded() -> Message:
             nonlocal complete, n_received
-            if complete:  # what comes now is that the client has gone
+            if complete:  # the next message is that the client has disconnected
                 return await receive()
             self._check_size(n_bytes)
             try:
@@ -115,7 +115,7 @@ class BodyLimits:
 
 
 class Clients:
-    """How many jobs each address has, so that one cannot take all there are."""
+    """Counts the jobs of each address, so that one client cannot take every place."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -126,7 +126,7 @@ class Clients:
         """Count a job of an address during the block. Raises Problem 429 if it has as many as it may."""
         client = _household(address)
         if self._jobs[client] >= self._most:
-            raise Problem(429, f"{self._most} songs of yours are being heard; wait for them", retry_after_s=5)
+            raise Problem(429, f"{self._most} songs of yours are in progress; wait for them", retry_after_s=5)
         self._jobs[client] += 1
         try:
             yield
@@ -139,13 +139,13 @@ def _household(address: str) -> str:
     """The address, or for IPv6 its network of 64 bits, all of which one customer has."""
     try:
         parsed = ip_address(address)
-    except ValueError:  # a Unix socket, or what a proxy says
+    except ValueError:  # a Unix socket, or a proxy's text
         return address
     return str(ip_network((address, 64), strict=False)) if isinstance(parsed, IPv6Address) else address
 
 
 def careful_protocol(limits: Limits) -> type[H11Protocol]:
-    """uvicorn's HTTP protocol, which drops a connection whose headers do not come, or that does not take its answer."""
+    """uvicorn's HTTP protocol, which drops a connection that sends no headers in time, or does not read its answer."""
 
     class CarefulProtocol(H11Protocol):
         _late: asyncio.TimerHandle | None = None
@@ -177,7 +177,7 @@ def careful_protocol(limits: Limits) -> type[H11Protocol]:
             super().resume_writing()
 
         def _watch_reader(self) -> None:
-            """Drop the connection if of what waits to be taken nothing is, again and again until enough has been."""
+            """Drop the connection if the client reads nothing within the timeout, else look again."""
             waiting = self.transport.get_write_buffer_size()
 
             def look() -> None:

@@ -1,4 +1,4 @@
-"""Runs the service until it is told to stop. SIGTERM and Ctrl-C let running requests end, within a bound."""
+"""Runs the service until SIGTERM or Ctrl-C, which let running requests end, within a bound."""
 
 import logging
 import os
@@ -19,14 +19,14 @@ def serve(host: str, port: int, root_path: str = "", allow_urls: bool = False, l
     """Serve on an address until SIGTERM or Ctrl-C. Logs to standard error: sizes, durations, outcomes, nothing else.
 
     Raises:
-        ConfigError: the address cannot be had.
+        ConfigError: the address is invalid or in use.
         GenrelineError: no worker process starts.
     """
     limits = limits or Limits()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     log.setLevel(logging.INFO)
     if sys.platform != "linux":
-        log.warning("only on Linux is the memory of a decoder bounded here; do not offer this service to strangers")
+        log.warning("a decoder's memory is bounded on Linux only; do not offer this service to the public")
     config = uvicorn.Config(
         create_app(limits, allow_urls, root_path),
         http=careful_protocol(limits),
@@ -53,6 +53,4 @@ def _listening(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-        raise ConfigError(
-            f"{host}:{port}: cannot be listened on ({reason}); choose another --host or --port"
-        ) from error
+        raise ConfigError(f"{host}:{port}: could not listen ({reason}); choose another --host or --port") from error

@@ -1,4 +1,4 @@
-"""What the routes share: the workers, who may ask for how much, and what is counted."""
+"""What the routes share: the workers, admission of requests, and the counters."""
 
 import asyncio
 import io
@@ -54,7 +54,7 @@ class Service:
             yield await cancel_on_disconnect(request, stack.enter_async_context(fetched(url, self.limits)))
 
     async def work(self, kind: str, name: str, payload: bytes = b"", **options: str) -> bytes:
-        """What a worker makes of a job whose answer comes in one piece. Raises Problem."""
+        """A worker's answer to a job that has one piece of content. Raises Problem."""
         job = Job({"kind": kind, "name": name, **options}, io.BytesIO(payload), len(payload))
         content = b""
         try:
@@ -68,7 +68,7 @@ class Service:
         return content
 
     def model_name(self, asked: str | None) -> str:
-        """The name of a model that is there: the one that is asked for, or the default one. Raises Problem 422."""
+        """The name of an existing model: the one asked for, or the default. Raises Problem 422."""
         names = [str(model["name"]) for model in self.pool.models]
         if asked is None:
             return next(str(model["name"]) for model in self.pool.models if model["default"])
@@ -78,10 +78,10 @@ class Service:
 
 
 async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
-    """The result of some work, which is cancelled if the client goes away meanwhile (the body has been read).
+    """The result of some work, which is cancelled if the client disconnects meanwhile (the body has been read).
 
     Raises:
-        Problem: as the work does; 503, which nobody reads, if the client has gone.
+        Problem: as the work does; 503, which no client reads, if it has disconnected.
     """
     task = asyncio.create_task(work)
     gone = asyncio.create_task(_gone(request))
@@ -89,7 +89,7 @@ async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, Resul
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
-        raise Problem(503, "the client has gone")
+        raise Problem(503, "the client has disconnected")
     finally:
         for each in (task, gone):
             each.cancel()

@@ -1,4 +1,4 @@
-"""What a client sends to be heard, checked: a file in a form, or a URL in JSON."""
+"""Checks what a client sends: a file in a form, or a URL in JSON."""
 
 import re
 from contextlib import AbstractAsyncContextManager
@@ -19,7 +19,7 @@ FORM_SCHEMA = {
     "additionalProperties": False,
     "properties": {
         "file": {"type": "string", "format": "binary", "description": "The song, in any common format."},
-        "model": {"type": "string", "description": "One of the models' names; the default one if not given."},
+        "model": {"type": "string", "description": "One of the models' names. Default: the service's default model."},
     },
 }
 
@@ -29,7 +29,7 @@ class Link(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     url: str = Field(max_length=2048, description="Where the song, or the page that plays it, is.")
-    model: str | None = Field(None, description="One of the models' names; the default one if not given.")
+    model: str | None = Field(None, description="One of the models' names. Default: the service's default model.")
 
 
 class Upload(NamedTuple):
@@ -54,12 +54,12 @@ def harmless_name(name: str) -> str:
 
 
 def uploaded(form: FormData) -> Upload:
-    """The song in a form. Raises Problem 422 if the form is not as FORM_SCHEMA says."""
+    """The song in a form. Raises Problem 422 if the form does not follow FORM_SCHEMA."""
     file, model = form.get("file"), form.get("model")
     if not isinstance(file, UploadFile):
         raise Problem(422, "the form has no file; send the song as its field `file`, with a file name")
     if set(form) - {"file", "model"} or len(form.multi_items()) > len(form):
-        raise Problem(422, "the form has more than it should; send `file`, and `model` if you like, once each")
+        raise Problem(422, "the form has unknown or repeated fields; send `file`, and optionally `model`, once each")
     if isinstance(model, UploadFile):
         raise Problem(422, "model: is a file; send a name")
     return Upload(file.file, file.size or 0, harmless_name(file.filename or ""), model)
@@ -77,7 +77,7 @@ async def link_of(request: Request) -> Link:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the body"
-        raise Problem(422, f"{place}: {first['msg']}; send an object with `url`, and `model` if you like") from error
+        raise Problem(422, f"{place}: {first['msg']}; send an object with `url`, and optionally `model`") from error
 
 
 async def body_of(request: Request, most_bytes: int) -> bytes:
@@ -86,5 +86,5 @@ async def body_of(request: Request, most_bytes: int) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > most_bytes:
-            raise Problem(413, f"the request is larger than the {most_bytes} bytes that are taken here; send less")
+            raise Problem(413, f"the request exceeds the limit of {most_bytes} bytes; send less")
     return bytes(body)

@@ -1,9 +1,9 @@
-"""The process in which hostile files are decoded: `python -m genreline.web.worker`, started by workers.py.
+"""The process in which hostile files are decoded: `python -m genreline.web.worker`, started by pool.py.
 
 Jobs come on standard input, answers go to standard output: a line of JSON each, followed by `n_bytes` bytes where the
-line says so. Nothing is pickled, so that whoever takes this process over can tell its parent nothing but JSON.
+line gives that number. Nothing is pickled, so an attacker who takes this process over can send its parent only JSON.
 
-Once the models are loaded the process gives up what it does not need (see sandbox.py). SIGUSR1 ends the job at hand;
+Once the models are loaded the process limits its resources (see sandbox.py). SIGUSR1 ends the current job;
 the process ends when its input does.
 """
 
@@ -35,7 +35,7 @@ _MOST_CLASSES = 100
 
 
 class Worker:
-    """Does one job after the other; see the module."""
+    """Does one job after another; see the module's docstring."""
 
     def __init__(self, jobs: BinaryIO, answers: BinaryIO) -> None:
         self._jobs, self._answers = jobs, answers
@@ -47,8 +47,8 @@ class Worker:
             "compose": self._compose,
         }
 
-    def tell(self) -> None:
-        """Say that the process is ready, and what models there are."""
+    def announce(self) -> None:
+        """Send the event that the process is ready, with its models."""
         models = [
             {
                 "name": name,
@@ -59,10 +59,10 @@ class Worker:
             }
             for name, recognizer in self._recognizers.items()
         ]
-        self._say({"event": "ready", "models": models})
+        self._send({"event": "ready", "models": models})
 
     def warm_up(self) -> None:
-        """Do what takes longest the first time, before anybody waits for it."""
+        """Do what takes longest the first time, before a client waits for it."""
         silence = _wav(np.zeros(RATE_HZ, np.float32))
         timelines = [recognizer(silence) for recognizer in self._recognizers.values()]
         _picture(timelines[0])
@@ -78,8 +78,8 @@ class Worker:
             except GenrelineError as error:
                 end = {"event": "error", "status": 422, "detail": " ".join(str(error).splitlines())}
             except MemoryError:
-                # What is left of the heap after this is anybody's guess, and of the input too: start afresh.
-                self._say({"event": "crash", "detail": f"{job['name']}: takes more memory than a job may"})
+                # The state of the heap and of the input is unknown after this, so a new process takes over.
+                self._send({"event": "crash", "detail": f"{job['name']}: exceeds the memory of a job; send less"})
                 return
             except Exception as error:  # a bug of ours, or of a library
                 end = {
@@ -87,31 +87,31 @@ class Worker:
                     "status": 422,
                     "detail": f"{job['name']}: {type(error).__name__}, send another",
                 }
-            self._say(end)
+            self._send(end)
 
     def cancel(self, *_: object) -> None:
-        """End the job at hand, as a signal's handler."""
+        """End the current job; a signal handler."""
         self._cancelled = True  # looked at between blocks, so that no answer is cut
 
-    def _say(self, answer: dict[str, Any], payload: bytes = b"") -> None:
+    def _send(self, answer: dict[str, Any], payload: bytes = b"") -> None:
         line = json.dumps(answer, ensure_ascii=False, allow_nan=False).encode() + b"\n"
         self._answers.write(line + payload)
         self._answers.flush()
 
     def _listen(self, job: dict[str, Any], payload: bytes) -> None:
-        """The seconds of a sound as they are recognised, and at last the song without them."""
+        """The seconds of a sound as they are recognised, and at last the whole song without them."""
         recognizer = self._recognizers[job["model"]]
         file = io.BytesIO(payload)
         file.name = job["name"]  # what errors call it
         rows: list[NDArray[np.float32]] = []
         samples = 0
-        self._say({"event": "start", "model": job["model"], "classes": recognizer.model.classes})
+        self._send({"event": "start", "model": job["model"], "classes": recognizer.model.classes})
         for waveform, probabilities in recognizer.predict_blocks(blocks(file, BLOCK_S)):
             start_s = samples // RATE_HZ
             samples += len(waveform)
             if samples > job["max_duration_s"] * RATE_HZ:
                 minutes = job["max_duration_s"] / 60
-                raise AudioError(f"{job['name']}: is longer than the {minutes:g} minutes that are heard here; cut it")
+                raise AudioError(f"{job['name']}: is longer than the limit of {minutes:g} minutes; cut it")
             rows.append(probabilities)
             part = Timeline(recognizer.model.classes, probabilities, len(waveform) / RATE_HZ)
             seconds = part.to_dict()["seconds"]
@@ -119,7 +119,7 @@ class Worker:
                 second["start_s"] += start_s
                 second["end_s"] += start_s
                 second["peaks"] = peaks
-            self._say({"event": "seconds", "seconds": seconds})
+            self._send({"event": "seconds", "seconds": seconds})
             if self._cancelled:
                 return
         timeline = Timeline(
@@ -127,7 +127,7 @@ class Worker:
         )
         song = timeline.to_dict()
         del song["seconds"]  # they have been sent
-        self._say({"event": "done", "song": song})
+        self._send({"event": "done", "song": song})
 
     def _render(self, job: dict[str, Any], payload: bytes) -> None:
         """A timeline's JSON in another format."""
@@ -148,7 +148,7 @@ class Worker:
             "html": lambda: to_html(timeline, None).encode(),
         }
         content = formats[job["format"]]()
-        self._say({"event": "content", "n_bytes": len(content)}, content)
+        self._send({"event": "content", "n_bytes": len(content)}, content)
 
     def _compose(self, job: dict[str, Any], payload: bytes) -> None:
         """An example of music as a wav file: a medley, or a piece in the genre of that name."""
@@ -157,7 +157,7 @@ class Worker:
         name = job["name"]
         waveform = compose(name, seed=7, duration_s=30) if name in GENRES else medley(seed=0)[0]
         content = _wav(waveform)
-        self._say({"event": "content", "n_bytes": len(content)}, content)
+        self._send({"event": "content", "n_bytes": len(content)}, content)
 
 
 def _peaks(waveform: NDArray[np.float32], n_seconds: int) -> list[list[float]]:
@@ -187,7 +187,7 @@ def _wav(waveform: NDArray[np.float32]) -> bytes:
 
 def main() -> None:
     """Serve as a worker; the only argument is the memory that a job may take, in bytes."""
-    # What libraries print must not get between the answers, nor a listener's data into a log.
+    # Libraries must not print between the answers, nor a client's data into a log.
     answers = os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
@@ -196,7 +196,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGUSR1"):
         signal.signal(signal.SIGUSR1, worker.cancel)
-    worker.tell()
+    worker.announce()
     os.dup2(nowhere, 2)
     worker.warm_up()
     limit_resources(int(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""The routes that tell what the service has: models, bounds, and music to try."""
+"""The routes that list what the service offers: models, bounds, and music to try."""
 
 import asyncio
 from typing import Any
@@ -21,7 +21,7 @@ EXAMPLES = {
 
 
 class ModelInfo(BaseModel):
-    """A model that songs are heard with; its card, in Markdown, says what it is good for."""
+    """A model that recognises songs; its card, in Markdown, states what it is good for."""
 
     name: str
     default: bool

@@ -1,4 +1,4 @@
-"""The routes that hear a song and hand out its timeline."""
+"""The routes that recognise a song and return its timeline."""
 
 import json
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from genreline.web.schemas import TimelineSchema
 from genreline.web.service import Service, cancel_on_disconnect
 from genreline.web.uploads import FORM_SCHEMA, Link, Upload, body_of, form_of, link_of, media_type, uploaded
 
-HEARTBEAT_S = 10  # a stream says something at least as often, or proxies take it for dead
+HEARTBEAT_S = 10  # a stream sends something at least this often, or proxies close it
 EVENTS = "text/event-stream"
 Format = Literal["csv", "json", "txt", "jams", "png", "html"]
 MEDIA_TYPES = {
@@ -25,9 +25,9 @@ MEDIA_TYPES = {
     "png": "image/png",
     "html": "text/html",
 }
-_TIMELINE_SAYS = (
-    "The timeline, as JSON; or, to who accepts text/event-stream, as it is recognised: `start`, a `second` for each "
-    "second, and `done` with the song's summary, or `error` with a problem."
+_TIMELINE_TEXT = (
+    "The timeline, as JSON; or, for clients that accept text/event-stream, as it is recognised: `start`, a `second` "
+    "for each second, and `done` with the song's summary, or `error` with a problem."
 )
 
 
@@ -61,10 +61,10 @@ def timeline_routes(service: Service) -> APIRouter:
 
     @router.post(
         "/v1/timeline",
-        summary="Hear a song",
+        summary="Recognise a song",
         response_model=TimelineSchema,
         responses={
-            200: {"description": _TIMELINE_SAYS, "content": {EVENTS: {"schema": {"type": "string"}}}},
+            200: {"description": _TIMELINE_TEXT, "content": {EVENTS: {"schema": {"type": "string"}}}},
             **responses(400, 403, 408, 413, 415, 422, 429, 503),
         },
         openapi_extra={
@@ -134,7 +134,7 @@ def _event(name: str, data: dict[str, Any]) -> str:
 
 
 async def _whole(job: Job) -> Response:
-    """All of a job's answers as what `Timeline.to_json` writes."""
+    """All of a job's answers together, as `Timeline.to_dict` returns them."""
     seconds: list[dict[str, Any]] = []
     song: dict[str, Any] = {}
     async for answer in job.answers():
