@@ -234,7 +234,7 @@ def _chunks(file: BinaryIO, name: str) -> Iterator[tuple[int, Waveform]]:
     elif mp3 := scan_mp3(file):
         is_mp3 = True
         sound_file = file if mp3.is_as_declared else None
-    refusal, sound = None, None
+    refusal, sound = "its end is missing" if is_cut else None, None
     with ExitStack() as stack:
         quiet: AbstractContextManager[None] = nullcontext()
         if is_mp3:
@@ -244,7 +244,7 @@ def _chunks(file: BinaryIO, name: str) -> Iterator[tuple[int, Waveform]]:
                 with quiet:
                     sound = soundfile.SoundFile(sound_file)
             except soundfile.LibsndfileError as error:
-                refusal = None if error.code == _UNRECOGNISED else error.error_string.rstrip(".")
+                refusal = refusal if error.code == _UNRECOGNISED else error.error_string.rstrip(".")
         if sound and sound.frames <= _MOST_FRAMES:
             is_cut = is_cut or _declares_more(sound)
             yield from _by_soundfile(sound, name, quiet)
