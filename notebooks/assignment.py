@@ -141,7 +141,7 @@ print("a batch:", tuple(inputs.shape), inputs.dtype, "and", tuple(targets.shape)
 
 # %%
 n_classes = len(mfccs.classes)
-network = FeedForward((26,), n_classes)
+network = FeedForward(26, n_classes)
 print(network)
 print(f"{sum(p.numel() for p in network.parameters()):,} weights")
 
@@ -175,7 +175,7 @@ print(f"chance: loss {np.log(n_classes):.3f} if all classes were equally likely,
 # %%
 torch.manual_seed(0)
 torch.set_num_threads(1)  # sharing so little work between threads costs more than it saves
-network = FeedForward((26,), n_classes)
+network = FeedForward(26, n_classes)
 optimizer = torch.optim.SGD(network.parameters(), lr=0.002)
 start = time.perf_counter()
 network = train(EPOCHS, optimizer, make_loaders(mfccs, seed=0).train, nn.CrossEntropyLoss(), network)
@@ -195,7 +195,7 @@ plot_matrix(last.confusion_matrix, mfccs.classes)
 # %%
 if torch.cuda.is_available():
     torch.manual_seed(0)
-    on_gpu = FeedForward((26,), n_classes).to("cuda")
+    on_gpu = FeedForward(26, n_classes).to("cuda")
     gpu_loaders = make_loaders(mfccs, seed=0, device="cuda")
     print("weights on", next(on_gpu.parameters()).device, "and data on", next(iter(gpu_loaders.train))[0].device)
     optimizer = torch.optim.SGD(on_gpu.parameters(), lr=0.002)
@@ -277,8 +277,7 @@ melgram_loaders = make_loaders(spectrograms, batch_size=16, seed=0)
 # x, the size of what the convolutions put out, follows from the size of the input.
 
 # %%
-plain = load_config(overrides=["features=melgrams", "model.name=cnn", "model.padding=0", "model.pooling=1"])
-network = ConvNet((21, 128), n_classes, plain.model)
+network = ConvNet((21, 128), n_classes, padding=0, pooling=1)
 print(network)
 print(f"x = {network.classifier[1].in_features:,}; {sum(p.numel() for p in network.parameters()):,} weights")
 
@@ -306,7 +305,7 @@ show_study("cnn-plain", **settings, epochs=max(1, EPOCHS // 10))
 
 # %%
 pooled = load_config(overrides=["features=melgrams", "model.name=cnn", f"epochs={EPOCHS}"])
-network = ConvNet((21, 128), n_classes, pooled.model)
+network = ConvNet((21, 128), n_classes)
 print(f"x = {network.classifier[1].in_features:,}; {sum(p.numel() for p in network.parameters()):,} weights")
 run = fit(pooled, spectrograms, DEVICE)
 scores = evaluate(melgram_loaders.test, run.network, nn.CrossEntropyLoss())

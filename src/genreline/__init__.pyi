@@ -33,6 +33,10 @@ from .train.checkpoint import load_model as load_model
 from .train.checkpoint import save_model as save_model
 from .train.checkpoint import shipped_models as shipped_models
 from .train.config import Config as Config
+from .train.config import ConvNetConfig as ConvNetConfig
+from .train.config import FeedForwardConfig as FeedForwardConfig
+from .train.config import OptimizerConfig as OptimizerConfig
+from .train.config import SchedulerConfig as SchedulerConfig
 from .train.config import load_config as load_config
 from .train.loop import evaluate as evaluate
 from .train.loop import fit as fit

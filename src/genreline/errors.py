@@ -4,9 +4,12 @@ Each message is one line that names the file (or setting), says what is wrong wi
 command line prints that line and nothing else. Anything that is not a GenrelineError is a bug of ours.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class GenrelineError(Exception):
-    """Bad input, told in one line. The base of every error that genreline raises on purpose."""
+    """Bad input, described in one line. The base of every error that genreline raises on purpose."""
 
 
 class AudioError(GenrelineError):
@@ -27,3 +30,21 @@ class ConfigError(GenrelineError):
 
 class CheckpointError(GenrelineError):
     """A model folder that is missing, incomplete, damaged or made by another version."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the known one that it resembles most, or some that there are.
+
+    Capitals do not count, and neither does what stands before a name's last dot: `lr` resembles `optimizer.lr`.
+    """
+    names = list(known)
+    spellings = {each.lower(): each for each in names}
+    spellings = {each.rpartition(".")[2].lower(): each for each in names} | spellings
+    if close := difflib.get_close_matches(name.lower(), spellings, 1, 0.7):
+        return f"; did you mean {spellings[close[0]]}?"
+    return f"; known are {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, to be part of a one-line message."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

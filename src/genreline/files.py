@@ -42,7 +42,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def check_writable(folder: str | Path) -> None:
-    """GenrelineError if `folder` is not, or could not be made, a folder to write to; told before any work is done."""
+    """GenrelineError if `folder` is not, or could not be made, a folder to write to: call it before long work."""
     folder = Path(folder).absolute()
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):

@@ -84,7 +84,7 @@ def _start_worker() -> None:
 def _end_with_parent() -> None:
     if parent := multiprocessing.parent_process():
         parent.join()
-        os._exit(1)  # a parent that was killed has told nobody: its workers would wait for it for ever
+        os._exit(1)  # a killed parent sends its workers nothing: they would wait forever
 
 
 def _on_ray(

@@ -59,7 +59,7 @@ def test_melgrams_match_librosa_on_real_audio(shared):
 
 
 def test_silence_is_as_in_the_data():
-    # spec, Data: about -99 in the first mean, and 0 in every deviation.
+    # assignment, Data: about -99 in the first mean, and 0 in every deviation.
     vector = mfccs(torch.zeros(1, 8000))[0]
     assert vector[0] == pytest.approx(-99, abs=0.01)
     assert vector[13:].abs().max() < 1e-12

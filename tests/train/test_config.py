@@ -1,9 +1,11 @@
 import tomllib
 
 import pytest
+import torch
 
 from genreline.errors import ConfigError
-from genreline.train.config import Config, load_config, parse_config
+from genreline.train.config import Config, OptimizerConfig, load_config, parse_config
+from genreline.train.optim import build_optimizer
 
 
 def test_the_defaults_are_the_sources():
@@ -81,3 +83,31 @@ def test_the_digest_is_of_the_resolved_configuration():
     assert parse_config(Config().model_dump(mode="json")) == Config()
     settings = tomllib.loads("[optimizer]\nlr = 0.1\n")
     assert parse_config(settings).digest() == load_config(overrides=["optimizer.lr=0.1"]).digest()
+
+
+def test_a_configuration_of_typed_parts_is_that_of_its_text():
+    typed = Config(epochs=5, optimizer=OptimizerConfig(name="AdamW", lr=1e-3))
+    text = load_config(overrides=["epochs=5", "optimizer.name=AdamW", "optimizer.lr=0.001"])
+    assert typed == text
+    assert typed.digest() == text.digest()
+
+
+@pytest.mark.parametrize(
+    ("setting", "meant"),
+    [
+        ("lr=0.1", "optimizer.lr"),
+        ("epoch=3", "epochs"),
+        ("optimiser.lr=1", "optimizer"),
+        ("Dropout=0.1", "model.dropout"),
+    ],
+)
+def test_a_misspelt_setting_gets_a_suggestion(setting, meant):
+    with pytest.raises(ConfigError, match=f"did you mean {meant}"):
+        load_config(overrides=[setting])
+
+
+@pytest.mark.parametrize(("name", "meant"), [("adamw", "AdamW"), ("sgd", "SGD"), ("RMSProp", "RMSprop")])
+def test_a_misspelt_optimizer_gets_a_suggestion(name, meant):
+    config = load_config(overrides=[f"optimizer.name={name}"])
+    with pytest.raises(ConfigError, match=f"did you mean {meant}"):
+        build_optimizer(config, torch.nn.Linear(2, 2))

@@ -40,7 +40,7 @@ def test_per_class_figures_are_scikit_learns(pairs):
 
 
 def test_an_untrained_network_scores_as_the_spec_says():
-    # spec, Figures of peers: all one class of the course's test set scores 0.235 / 0.095 where that class has 324.
+    # published figures: all one class of the course's test set scores 0.235 / 0.095 where that class has 324.
     truth = np.repeat([0, 1, 2, 3], [324, 297, 356, 399])
     scores = compute_scores(truth, np.zeros(1376, int), 4)
     assert round(scores.accuracy, 3) == 0.235

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from genreline.errors import ConfigError
-from genreline.train.config import ConvNetConfig, FeedForwardConfig, parse_config
+from genreline.train.config import parse_config
 from genreline.train.models import ConvNet, FeedForward, Standardise, build_network
 
 
@@ -21,7 +21,7 @@ def test_step_1_2_is_three_linear_layers_and_nothing_else():
 
 @pytest.mark.parametrize(("padding", "pooling", "x"), [(0, 1, 5 * 112 * 128), (2, 2, 1024), (2, 1, 21 * 128 * 128)])
 def test_steps_2_2_to_2_4(padding, pooling, x):
-    network = ConvNet((21, 128), 4, ConvNetConfig(padding=padding, pooling=pooling))
+    network = ConvNet((21, 128), 4, padding=padding, pooling=pooling)
     convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
     linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
     assert [(c.in_channels, c.out_channels, c.kernel_size) for c in convolutions] == [
@@ -38,37 +38,36 @@ def test_steps_2_2_to_2_4(padding, pooling, x):
 
 def test_a_network_without_activations_is_affine():
     torch.manual_seed(0)
-    network = ConvNet((21, 128), 4, ConvNetConfig(pooling=1, padding=0)).double()
+    network = ConvNet((21, 128), 4, pooling=1, padding=0).double()
     a, b, zero = torch.randn(1, 21, 128).double(), torch.randn(1, 21, 128).double(), torch.zeros(1, 21, 128).double()
     torch.testing.assert_close(network(a + b) + network(zero), network(a) + network(b))
 
 
 def test_everything_is_where_step_3_wants_it():
-    config = ConvNetConfig(activation="ELU", batch_norm=True, dropout=0.3)
-    network = ConvNet((21, 128), 7, config)
+    network = ConvNet((21, 128), 7, activation="ELU", batch_norm=True, dropout=0.3)
     convolution = [nn.Conv2d, nn.BatchNorm2d, nn.ELU, nn.MaxPool2d]
     assert kinds(network) == convolution * 4 + [nn.Flatten] + [nn.ELU, nn.Dropout, nn.Linear] * 4
-    fnn = FeedForward((26,), 4, FeedForwardConfig(activation="ReLU", dropout=0.1))
+    fnn = FeedForward((26,), 4, activation="ReLU", dropout=0.1)
     assert kinds(fnn) == [nn.Flatten, nn.Linear] + [nn.ReLU, nn.Dropout, nn.Linear] * 2
 
 
 @pytest.mark.parametrize("name", ["ReLU", "GELU", "SELU", "Tanh", "PReLU", "Softshrink", "RReLU", "Mish"])
 def test_activations_of_torch_go_by_name(name):
-    assert kinds(FeedForward((26,), 4, FeedForwardConfig(activation=name))).count(getattr(nn, name)) == 2
+    assert kinds(FeedForward((26,), 4, activation=name)).count(getattr(nn, name)) == 2
 
 
 @pytest.mark.parametrize("name", ["Relu", "Linear", "Conv2d", "MultiheadAttention", "Threshold", "GLU", "__name__"])
 def test_what_is_no_activation_is_an_error(name):
     with pytest.raises(ConfigError, match=r"model\.activation"):
-        FeedForward((26,), 4, FeedForwardConfig(activation=name))
+        FeedForward((26,), 4, activation=name)
 
 
 def test_too_small_an_input_is_an_error():
     with pytest.raises(ConfigError, match="21 x 15 is too small for four convolutions with padding 2 and pooling 2"):
         ConvNet((21, 15), 4)
     with pytest.raises(ConfigError, match=r"16 x 128 is too small .* padding 0 and pooling 1"):
-        ConvNet((16, 128), 4, ConvNetConfig(padding=0, pooling=1))
-    assert ConvNet((17, 17), 4, ConvNetConfig(padding=0, pooling=1))(torch.zeros(1, 17, 17)).shape == (1, 4)
+        ConvNet((16, 128), 4, padding=0, pooling=1)
+    assert ConvNet((17, 17), 4, padding=0, pooling=1)(torch.zeros(1, 17, 17)).shape == (1, 4)
 
 
 def test_standardise_brings_vectors_to_0_and_1_each_number_by_itself():
@@ -94,3 +93,7 @@ def test_the_normaliser_travels_with_the_weights():
     config = parse_config({"standardise": True})
     network = build_network(config, (26,), 4)
     assert {"0.mean", "0.deviation"} <= set(network.state_dict())
+
+
+def test_a_number_of_features_is_a_shape():
+    assert FeedForward(26, 4)(torch.zeros(2, 26)).shape == (2, 4)

@@ -31,7 +31,7 @@ from genreline.audio.scan import scan_mp3, scan_ogg
 from genreline.errors import AudioError, TruncatedError
 
 RATE_HZ = 8000
-"""Samples a second of every waveform inside genreline (spec, Data)."""
+"""Samples a second of every waveform inside genreline (assignment, Data)."""
 
 Waveform = NDArray[np.float32]
 AudioSource = str | Path | bytes | BinaryIO

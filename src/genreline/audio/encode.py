@@ -63,7 +63,7 @@ def _bytes_of(source: AudioSource) -> bytes | None:
 
 
 def _mime(data: bytes) -> str | None:
-    """The type of a file that Chrome, Firefox and Safari play, told from its first bytes; None for any other."""
+    """The type of a file that Chrome, Firefox and Safari play, by its first bytes; None for any other."""
     head = data[:512]
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE" and (at := head.find(b"fmt ")) > 0 and len(head) >= at + 24:
         coding, bits = struct.unpack_from("<H", head, at + 8)[0], struct.unpack_from("<H", head, at + 22)[0]

@@ -48,7 +48,7 @@ def melgrams(segments: Tensor | np.ndarray) -> Tensor:
     """Mel-spectrograms in dB below each segment's own maximum: 21 frames of 128 mel bands.
 
     The same numbers as `librosa.power_to_db(librosa.feature.melspectrogram(y=segment, sr=8000, n_fft=400,
-    hop_length=400), ref=np.max).T` (spec, Data), within 1e-4 dB. A silent segment is 0 dB everywhere, as there.
+    hop_length=400), ref=np.max).T` (assignment, Data), within 1e-4 dB. A silent segment is 0 dB everywhere, as there.
 
     Shape:
         segments: (N, 8000), float in [-1, 1] -> (N, 21, 128) float32, from -80 to 0 dB.
@@ -60,7 +60,8 @@ def mfccs(segments: Tensor | np.ndarray) -> Tensor:
     """The static MFCC vector: 13 means, then 13 standard deviations, of the coefficients of 20 frames of 50 ms.
 
     The same numbers as pyAudioAnalysis' `ShortTermFeatures.feature_extraction(segment, 8000, 400, 400)`, rows mfcc_1
-    to mfcc_13 (spec, Data), within 1e-5. A silent segment has about -99 as its first mean and 0 in every deviation.
+    to mfcc_13 (assignment, Data), within 1e-5. A silent segment has about -99 as its first mean and 0 in every
+    deviation.
 
     Shape:
         segments: (N, 8000), float in [-1, 1] -> (N, 26) float64 (float32 on devices without float64: Apple's mps).

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Features(StrEnum):
-    """The representations of a second (spec, Data)."""
+    """The representations of a second (assignment, Data)."""
 
     mfccs = "mfccs"
     melgrams = "melgrams"

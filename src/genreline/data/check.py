@@ -76,7 +76,7 @@ def _describe(name: str, kind: str, split: Split) -> SetReport:
     for _, block in row_blocks(split.X):
         values = block.reshape(len(block), -1).astype(np.float32)
         minimum, maximum = min(minimum, float(block.min())), max(maximum, float(block.max()))
-        # Silence: every MFCC of a second the same in all frames, or a melgram without any structure (spec, Data).
+        # Silence: every MFCC of a second the same in all frames, or a melgram without any structure (assignment, Data).
         flat = values[:, 13:] if kind == "mfccs" else values - values[:, :1]
         n_silent += int((np.abs(flat) < 1e-6).all(axis=1).sum())
     return SetReport(
@@ -114,7 +114,7 @@ def _compare_sets(root: Path, splits: Mapping[str, Split], report: Report) -> No
         for column in ("track", "artist"):
             shared = len(_values(splits[first], column) & _values(splits[second], column))
             if shared:
-                line = f"{root}: {first} and {second} share {shared} values of `{column}`, so figures on one flatter"
+                line = f"{root}: {first} and {second} share {shared} values of `{column}`, so test figures are too high"
                 report.warnings.append(line)
 
 

@@ -1,6 +1,6 @@
 """The course layout on disk <-> arrays, classes and tracks.
 
-    <root>/{train,val,test}/{mfccs,melgrams}/{X.npy,labels.npy}     (spec, Data)
+    <root>/{train,val,test}/{mfccs,melgrams}/{X.npy,labels.npy}     (assignment, Data)
     <root>/{train,val,test}/tracks.csv                              (optional: one row a sample)
 
 Class names and their number come from the training set's labels. Nothing is ever unpickled.
@@ -132,7 +132,7 @@ def row_blocks(X: NDArray[Any], n_rows: int = 1024) -> Iterator[tuple[int, NDArr
 
 
 def indices(labels: Labels, classes: Sequence[str], where: str, whose: str = "train") -> NDArray[np.int64]:
-    """Labels as class numbers 0..n-1 (spec 1.1): (N,) int64.
+    """Labels as class numbers 0..n-1 (assignment, step 1.1): (N,) int64.
 
     Raises:
         DataError: labels that are not among the classes; it says `where` they are and `whose` the classes are.

@@ -1,4 +1,4 @@
-"""A dataset becomes three PyTorch DataLoaders (spec 1.1 and 2.1)."""
+"""A dataset becomes three PyTorch DataLoaders (assignment, step 1.1 and 2.1)."""
 
 from typing import NamedTuple
 
@@ -22,10 +22,10 @@ class Loaders(NamedTuple):
 
 
 def make_loaders(dataset: Dataset, batch_size: int = 16, seed: int = 0, device: str = "cpu") -> Loaders:
-    """Loaders of (X float32, y int64) batches; train and validation are shuffled, test is not (spec 1.1).
+    """Loaders of (X float32, y int64) batches; train and validation are shuffled, test is not (assignment, step 1.1).
 
     The order depends on `seed` alone: each loader has its own random generator. With a GPU as `device` the whole of
-    the data is moved there first (spec 1.6); of sets that are mapped, each batch when it is read from disk.
+    the data is moved there first (assignment, step 1.6); of sets that are mapped, each batch when it is read from disk.
     """
 
     def loader(split: Split, shuffle_seed: int | None) -> Loader:

@@ -130,7 +130,7 @@ def fetch_all(
 
 
 def youtube_to_melgram(url: str, path: str | Path = "melgrams.npy") -> NDArray[np.float32]:
-    """Fetch the audio of a YouTube video (or any other URL, see `fetch`) and store a melgram a second (spec 4.2).
+    """Fetch the audio of a YouTube video, or of any other URL, and store a melgram a second (assignment, step 4.2).
 
     Shape:
         -> (N, 21, 128) float32, in dB; the same array is written to `path` as .npy.

@@ -1,4 +1,4 @@
-"""Labelled songs against the test set (assignment, step 4.3): is a model as accurate on music from elsewhere?"""
+"""Labelled songs against the test set: is a model as good on music from elsewhere? (Assignment, step 4.3.)"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

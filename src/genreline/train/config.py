@@ -1,7 +1,7 @@
 """A run as data: everything that decides its result, checked, with a digest that names it.
 
-The defaults are the source's: SGD at 0.002, cross-entropy, 30 epochs, batches of 16 (spec 1.5), and networks that are
-exactly those of steps 1.2 and 2.4. What does not change the result (device, threads, progress) is not in here.
+The defaults are the assignment's: SGD at 0.002, cross-entropy, 30 epochs, batches of 16 (step 1.5), and networks that
+are exactly those of its steps 1.2 and 2.4. What does not change the result (device, threads, progress) is not in here.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from genreline.errors import ConfigError
+from genreline.errors import ConfigError, did_you_mean
 
 
 class _Settings(BaseModel):
@@ -22,17 +22,17 @@ class _Settings(BaseModel):
 
 
 class FeedForwardConfig(_Settings):
-    """Fully connected, input-128-32-classes (spec 1.2)."""
+    """Fully connected, input-128-32-classes (assignment, step 1.2)."""
 
     name: Literal["fnn"] = "fnn"
     activation: str | None = None
-    """A class of torch.nn by name, at the input of every linear layer but the first (spec 3.2)."""
+    """A class of torch.nn by name, at the input of every linear layer but the first (assignment, step 3.2)."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """At the input of every linear layer but the first (spec 3.6)."""
+    """At the input of every linear layer but the first (assignment, step 3.6)."""
 
 
 class ConvNetConfig(_Settings):
-    """Four convolutions, 1-16-32-64-128, kernel 5, then x-1024-256-32-classes (spec 2.2)."""
+    """Four convolutions, 1-16-32-64-128, kernel 5, then x-1024-256-32-classes (assignment, step 2.2)."""
 
     name: Literal["cnn"] = "cnn"
     padding: int = Field(2, ge=0, le=4)
@@ -41,9 +41,9 @@ class ConvNetConfig(_Settings):
     activation: str | None = None
     """A class of torch.nn by name: after every convolution, before pooling, and at every linear layer's input (3.2)."""
     batch_norm: bool = False
-    """BatchNorm2d before the activation of every convolution (spec 3.5)."""
+    """BatchNorm2d before the activation of every convolution (assignment, step 3.5)."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """At the input of every linear layer (spec 3.6)."""
+    """At the input of every linear layer (assignment, step 3.6)."""
 
 
 class OptimizerConfig(BaseModel):
@@ -56,7 +56,7 @@ class OptimizerConfig(BaseModel):
 
 
 class SchedulerConfig(BaseModel):
-    """A class of torch.optim.lr_scheduler by name, and any argument that it takes (spec 3.4)."""
+    """A class of torch.optim.lr_scheduler by name, and any argument that it takes (assignment, step 3.4)."""
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
@@ -71,7 +71,7 @@ class Config(_Settings):
     standardise: bool = False
     """Whether inputs are brought to mean 0 and deviation 1 with the training set's statistics."""
     augment: bool = False
-    """Whether training hears melgrams as they might have been recorded elsewhere (`train/augment.py`)."""
+    """Whether training varies melgrams as other recordings would (`train/augment.py`)."""
     optimizer: OptimizerConfig = OptimizerConfig()
     scheduler: SchedulerConfig | None = None
     label_smoothing: float = Field(0.0, ge=0, lt=1)
@@ -81,7 +81,7 @@ class Config(_Settings):
     """Decay of an exponential moving average of the weights, which is then what is validated and kept; 0 is none."""
     epochs: int = Field(30, ge=1)
     patience: int | None = Field(None, ge=1)
-    """Early stopping: end after as many epochs in a row without a better validation macro F1 (spec 3.7)."""
+    """Early stopping: end after as many epochs in a row without a better validation macro F1 (assignment, step 3.7)."""
     batch_size: int = Field(16, ge=1, le=2**20)
     seed: int = Field(0, ge=0, lt=2**63)
 
@@ -104,6 +104,15 @@ class Config(_Settings):
     def digest(self) -> str:
         """SHA-256 of the resolved configuration, defaults included: the run's identity."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+_SETTINGS = [
+    *Config.model_fields,
+    *(f"optimizer.{name}" for name in OptimizerConfig.model_fields),
+    *(f"scheduler.{name}" for name in SchedulerConfig.model_fields),
+    *(f"model.{name}" for name in ConvNetConfig.model_fields),
+]
+"""Every setting by its dotted key, but for the arguments that a torch class takes."""
 
 
 def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
@@ -151,7 +160,7 @@ def _key(location: tuple[int | str, ...]) -> str:
 
 def _reason(problem: ErrorDetails) -> str:
     if problem["type"] == "extra_forbidden":
-        return "there is no such setting"
+        return f"there is no such setting{did_you_mean(str(problem['loc'][-1]), _SETTINGS)}"
     return problem["msg"].removeprefix("Value error, ")
 
 

@@ -1,7 +1,7 @@
-"""Training and evaluation: the functions of spec 1.3 and 1.4, and `fit`, a whole run from its configuration.
+"""Training and evaluation: the functions of steps 1.3 and 1.4 of the assignment, and `fit`, a whole run.
 
 Read it top to bottom: one epoch, `train`, `evaluate`, then `fit`, which is a loop over the same epoch with the
-validation set's verdict after each (spec 1.7).
+validation set's verdict after each (assignment, step 1.7).
 """
 
 import contextlib
@@ -21,12 +21,12 @@ from torch.optim import Optimizer
 
 from genreline.data.layout import Dataset, row_blocks
 from genreline.data.loaders import Loader, is_mapped, make_loaders, split_tensor
-from genreline.errors import ConfigError
+from genreline.errors import ConfigError, first_line
 from genreline.train.augment import augment
 from genreline.train.config import Config
 from genreline.train.metrics import Scores, compute_scores
 from genreline.train.models import Standardise, build_network
-from genreline.train.optim import averaged, build_optimizer, build_schedule, class_weights, first_line
+from genreline.train.optim import averaged, build_optimizer, build_schedule, class_weights
 
 # cuBLAS reads it once, before its first product, and is deterministic with it alone.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -43,7 +43,7 @@ def train(
     network: nn.Module,
     on_epoch: Callable[[int, float], None] = lambda epoch, loss: print(f"epoch {epoch}: loss {loss:.4f}"),
 ) -> nn.Module:
-    """Train a network for a number of epochs and return it as the last one leaves it (spec 1.3).
+    """Train a network for a number of epochs and return it as the last one leaves it (assignment, step 1.3).
 
     Args:
         loader: gives (inputs, class numbers) batches, on the network's device.
@@ -83,7 +83,7 @@ def train_epoch(
 
 
 def evaluate(loader: Batches, network: nn.Module, loss_function: LossFunction) -> Scores:
-    """Loss, macro F1, accuracy and confusion matrix on a loader, without touching the weights (spec 1.4)."""
+    """Loss, macro F1, accuracy and confusion matrix on a loader, the weights untouched (assignment, step 1.4)."""
     logits, targets = predict(loader, network)
     loss = float(loss_function(logits, targets))
     predictions = logits.argmax(dim=1)
@@ -128,8 +128,8 @@ class FitResult:
     """What `fit` returns.
 
     Attributes:
-        network: the snapshot with the best validation macro F1, on the CPU, in evaluation mode (spec 1.7).
-        last_network: the network as the last epoch, or the interruption, left it (spec 1.5), likewise.
+        network: the snapshot with the best validation macro F1, on the CPU, in evaluation mode (assignment, step 1.7).
+        last_network: the network as the last epoch, or the interruption, left it (assignment, step 1.5), likewise.
         best_epoch: the number of the snapshot's epoch, the first of equals; 0 if none was finite.
         history: an Epoch for each epoch that was completed.
         status: "diverged" if a loss was NaN or infinite (the run ends there), "interrupted" by Ctrl-C.
@@ -149,10 +149,10 @@ def fit(
     device: str = "cpu",
     on_epoch: Callable[[Epoch], object] = lambda epoch: None,
 ) -> FitResult:
-    """Train the configuration's network on a dataset, and keep the snapshot that validates best (spec 1.5 to 1.7).
+    """Train the configuration's network on a dataset, and keep the snapshot that validates best: steps 1.5 to 1.7.
 
-    The same configuration, data and device give the same losses to the last bit (spec 3.1), and the test set is never
-    looked at. Ctrl-C ends the run after the last complete epoch, with what there is; before the first, it is raised.
+    The same configuration, data and device give the same losses to the last bit (assignment, step 3.1). The test set
+    is not read. Ctrl-C ends the run after the last complete epoch, with what there is; before the first, it is raised.
 
     Raises:
         ConfigError: an unknown device, optimizer, scheduler or activation, or arguments that they do not take.
@@ -205,7 +205,7 @@ def fit(
 
 
 def seed_everything(seed: int) -> None:
-    """Seed every random generator involved: Python's, NumPy's, torch's on all devices (spec 3.1)."""
+    """Seed every random generator involved: Python's, NumPy's, torch's on all devices (assignment, step 3.1)."""
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002  a user's own transforms may use the global generator
     torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""How good predictions are: the figures of spec 1.4, by scikit-learn, and the same by class and by track."""
+"""How good predictions are: the figures of the assignment's step 1.4, by scikit-learn, also by class and by track."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, TypedDict
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 class Scores(NamedTuple):
-    """What spec 1.4 asks of an evaluation, in its order.
+    """What an evaluation returns, in the order of the assignment, step 1.4.
 
     Attributes:
         loss: the mean over samples.
@@ -37,7 +37,7 @@ def compute_scores(
     truth: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int, loss: float = float("nan")
 ) -> Scores:
     """The figures of predictions, as class numbers (N,), against the truth (N,)."""
-    # Here, because it takes longer to import than all else that hearing a song needs, and hearing one needs no figures.
+    # Imported here: it takes longer to import than all that a prediction needs, and a prediction needs no figures.
     from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
     return Scores(

@@ -1,5 +1,6 @@
-"""The two networks of the specification, and any configuration of them."""
+"""The two networks of the assignment, and any configuration of them."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
@@ -7,8 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from genreline.errors import ConfigError
-from genreline.train.config import Config, ConvNetConfig, FeedForwardConfig
+from genreline.errors import ConfigError, did_you_mean
+from genreline.train.config import Config
 
 CHANNELS = (1, 16, 32, 64, 128)
 KERNEL = 5
@@ -17,64 +18,91 @@ HIDDEN_CNN = (1024, 256, 32)
 
 
 class FeedForward(nn.Module):
-    """Fully connected, input-128-32-classes (spec 1.2); the input is flattened.
+    """Fully connected, input-128-32-classes (assignment, step 1.2); the input is flattened.
+
+    Args:
+        input_shape: of one sample, or its number of features.
+        activation: a class of torch.nn by name, at the input of every linear layer but the first (step 3.2).
+        dropout: a probability, at the same places (step 3.6).
 
     Shape:
         (N, *input_shape) float32 -> (N, n_classes) logits.
+
+    Raises:
+        ConfigError: torch.nn has no such activation, or it cannot stand between layers.
     """
 
-    def __init__(self, input_shape: Sequence[int], n_classes: int, config: FeedForwardConfig | None = None) -> None:
+    def __init__(
+        self, input_shape: int | Sequence[int], n_classes: int, *, activation: str | None = None, dropout: float = 0.0
+    ) -> None:
         super().__init__()
-        config = config or FeedForwardConfig()
-        first, *rest = _linear_layers((torch.Size(input_shape).numel(), *HIDDEN_FNN, n_classes), config)
+        n_features = input_shape if isinstance(input_shape, int) else math.prod(input_shape)
+        first, *rest = _linear_layers((n_features, *HIDDEN_FNN, n_classes), activation, dropout)
         # The first linear layer's input is the data itself: nothing is activated or dropped there.
         self.layers = nn.Sequential(nn.Flatten(), first[-1], *(layer for group in rest for layer in group))
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         logits: Tensor = self.layers(x)
         return logits
 
 
 class ConvNet(nn.Module):
-    """Four convolutions, 1-16-32-64-128, kernel 5, then fully connected x-1024-256-32-classes (spec 2.2 to 3.6).
+    """Four convolutions, 1-16-32-64-128, kernel 5, then fully connected x-1024-256-32-classes.
 
-    x, the size of what the convolutions put out, follows from the input's shape: 1024 for a melgram of 21 x 128 with
-    padding and pooling (spec 2.4), 71,680 with neither (2.3).
+    These are steps 2.2 to 3.6 of the assignment. x, the size of the convolutions' output, follows from the input's
+    shape: 1024 for a melgram of 21 x 128 with padding and pooling (step 2.4), 71,680 with neither (step 2.3).
+
+    Args:
+        input_shape: (time, mel bands) of one melgram.
+        padding: on each side of every convolution's input.
+        pooling: kernel of the max pooling after each convolution; 1 is none.
+        activation: a class of torch.nn by name: after every convolution, before pooling, and at the input of every
+            linear layer (step 3.2).
+        batch_norm: BatchNorm2d before the activation of every convolution (step 3.5).
+        dropout: a probability, at the input of every linear layer (step 3.6).
 
     Shape:
         (N, *input_shape) float32, input_shape = (time, mel bands) -> (N, n_classes) logits.
 
     Raises:
-        ConfigError: the input is too small for four convolutions with this padding and pooling.
+        ConfigError: the input is too small for four convolutions with this padding and pooling; torch.nn has no such
+            activation, or it cannot stand between layers.
     """
 
-    def __init__(self, input_shape: Sequence[int], n_classes: int, config: ConvNetConfig | None = None) -> None:
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        n_classes: int,
+        *,
+        padding: int = 2,
+        pooling: int = 2,
+        activation: str | None = None,
+        batch_norm: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
-        config = config or ConvNetConfig()
         height, width = input_shape
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(CHANNELS):
-            height, width = (_conv_size(size, config) for size in (height, width))
+            height, width = (_conv_size(size, padding, pooling) for size in (height, width))
             if min(height, width) < 1:
                 raise ConfigError(
                     f"an input of {' x '.join(map(str, input_shape))} is too small for four convolutions with padding "
-                    f"{config.padding} and pooling {config.pooling}; give it more padding, less pooling or larger input"
+                    f"{padding} and pooling {pooling}; give it more padding, less pooling or larger input"
                 )
-            layers.append(nn.Conv2d(n_in, n_out, KERNEL, padding=config.padding))
-            if config.batch_norm:
+            layers.append(nn.Conv2d(n_in, n_out, KERNEL, padding=padding))
+            if batch_norm:
                 layers.append(nn.BatchNorm2d(n_out))
-            layers += _activation(config.activation)
-            if config.pooling > 1:
-                layers.append(nn.MaxPool2d(config.pooling))
+            layers += _activation(activation)
+            if pooling > 1:
+                layers.append(nn.MaxPool2d(pooling))
         # Channels last in memory: the same arithmetic, an epoch on a CPU in three quarters of the time.
         self.convolutions = nn.Sequential(*layers)
         self.convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        linear = _linear_layers((CHANNELS[-1] * height * width, *HIDDEN_CNN, n_classes), config)
+        linear = _linear_layers((CHANNELS[-1] * height * width, *HIDDEN_CNN, n_classes), activation, dropout)
         self.classifier = nn.Sequential(nn.Flatten(), *(layer for group in linear for layer in group))
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         logits: Tensor = self.classifier(self.convolutions(x.unsqueeze(1)))
         return logits
 
@@ -121,28 +149,25 @@ class Standardise(nn.Module):
         self.deviation.copy_(torch.where(deviation > 1e-6, deviation, 1.0))
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         return (x - self.mean) / self.deviation
 
 
 def build_network(config: Config, input_shape: Sequence[int], n_classes: int) -> nn.Module:
     """The network that a configuration describes, with weights drawn from torch's global random generator."""
-    if isinstance(config.model, FeedForwardConfig):
-        network: nn.Module = FeedForward(input_shape, n_classes, config.model)
-    else:
-        network = ConvNet(input_shape, n_classes, config.model)
+    kinds: dict[str, Callable[..., nn.Module]] = {"fnn": FeedForward, "cnn": ConvNet}
+    network = kinds[config.model.name](input_shape, n_classes, **config.model.model_dump(exclude={"name"}))
     return nn.Sequential(Standardise(input_shape), network) if config.standardise else network
 
 
-def _conv_size(size: int, config: ConvNetConfig) -> int:
+def _conv_size(size: int, padding: int, pooling: int) -> int:
     """Rows or columns after one convolution and its pooling (torch.nn.Conv2d's and MaxPool2d's formulas)."""
-    return (size + 2 * config.padding - KERNEL + 1) // config.pooling
+    return (size + 2 * padding - KERNEL + 1) // pooling
 
 
-def _linear_layers(sizes: Sequence[int], config: FeedForwardConfig | ConvNetConfig) -> list[list[nn.Module]]:
+def _linear_layers(sizes: Sequence[int], activation: str | None, dropout: float) -> list[list[nn.Module]]:
     """A group for each linear layer: the activation and dropout at its input, if any, and the layer."""
     return [
-        [*_activation(config.activation), *([nn.Dropout(config.dropout)] if config.dropout else []), nn.Linear(a, b)]
+        [*_activation(activation), *([nn.Dropout(dropout)] if dropout else []), nn.Linear(a, b)]
         for a, b in pairwise(sizes)
     ]
 
@@ -153,7 +178,8 @@ def _activation(name: str | None) -> list[nn.Module]:
         return []
     activation = getattr(nn.modules.activation, name, None)
     if not (isinstance(activation, type) and issubclass(activation, nn.Module)):
-        raise ConfigError(f"model.activation: torch.nn has no activation {name!r}; ReLU, ELU and SiLU are some it has")
+        known = nn.modules.activation.__all__
+        raise ConfigError(f"model.activation: torch.nn has no activation {name!r}{did_you_mean(name, known)}")
     try:
         with warnings.catch_warnings(action="error"):  # Softmax guesses a dimension
             made = activation()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer, lr_scheduler
 
 from genreline.data.layout import Dataset, indices
-from genreline.errors import ConfigError
+from genreline.errors import ConfigError, did_you_mean, first_line
 from genreline.train.config import Config
 
 
@@ -24,7 +24,8 @@ def build_optimizer(config: Config, network: nn.Module) -> Optimizer:
     name = settings.pop("name")
     kind = getattr(torch.optim, name, None)
     if not (isinstance(kind, type) and issubclass(kind, Optimizer) and kind is not Optimizer):
-        raise ConfigError(f"optimizer.name: torch.optim has no {name!r}; SGD, Adam and AdamW are some it has")
+        known = [each for each in torch.optim.__all__ if each[0].isupper() and each != "Optimizer"]
+        raise ConfigError(f"optimizer.name: torch.optim has no {name!r}{did_you_mean(name, known)}")
     probe = nn.Parameter(torch.zeros(2, 2))
     probe.grad = torch.zeros(2, 2)
     try:
@@ -85,7 +86,8 @@ def build_schedule(
     name = settings.pop("name")
     kind = getattr(lr_scheduler, name, None)
     if not (isinstance(kind, type) and issubclass(kind, lr_scheduler.LRScheduler)):
-        raise ConfigError(f"scheduler.name: torch has no scheduler {name!r}; StepLR and OneCycleLR are some it has")
+        known = [each for each in lr_scheduler.__all__ if each != "LRScheduler"]
+        raise ConfigError(f"scheduler.name: torch has no scheduler {name!r}{did_you_mean(name, known)}")
     if name == "OneCycleLR":
         settings = {"max_lr": config.optimizer.lr, "total_steps": config.epochs * n_batches, **settings}
     elif name == "CosineAnnealingLR":
@@ -104,8 +106,3 @@ def build_schedule(
     if by_batch:
         return made.step, lambda val_loss: None
     return lambda: None, made.step if arguments else lambda val_loss: made.step()
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text, to stand in a line of ours."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
