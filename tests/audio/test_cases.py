@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import threading
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -96,6 +97,26 @@ def test_a_hole_in_the_time_stamps_is_silence():
     assert loud.tolist()[:2] == [True, True]
     assert 4 <= (~loud).sum() <= 5
     assert loud[-1]
+
+
+@pytest.mark.parametrize("kind", ["mp4", "matroska", "mpegts", "mov"])
+def test_a_hole_in_any_container_is_silence(kind, tmp_path):
+    path = tmp_path / "holed"
+    tone = (0.3 * np.sin(2 * np.pi * 440 / 44100 * np.arange(44100 * 3))).astype(np.float32)
+    with av.open(str(path), "w", format=kind) as out:
+        stream = out.add_stream("aac", rate=44100, layout="mono")
+        packets = []
+        for start_s in (0, 8):
+            for place in range(0, len(tone) - 1024, 1024):
+                frame = av.AudioFrame.from_ndarray(tone[None, place : place + 1024].copy(), "fltp", "mono")
+                frame.rate, frame.pts, frame.time_base = 44100, start_s * 44100 + place, Fraction(1, 44100)
+                packets += stream.encode(frame)
+        for packet in [*packets, *stream.encode(None)]:
+            out.mux(packet)
+    waveform = decode(path)
+    assert len(waveform) / 8000 == pytest.approx(11, abs=0.1)
+    quiet = loudness(np.append(waveform, np.zeros(800, np.float32))) < 0.05
+    assert quiet[:11].tolist() == [False] * 3 + [True] * 5 + [False] * len(quiet[8:11])
 
 
 def test_sound_that_begins_later_in_a_video_stays_there():

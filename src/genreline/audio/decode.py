@@ -218,7 +218,8 @@ def _chunks(file: BinaryIO, name: str) -> Iterator[tuple[int, Waveform]]:
         raise AudioError(f"{name}: the file is empty; download or copy it again")
     file.seek(0)
     is_cut = is_mp3 = False
-    sound_file: BinaryIO | None = cast(BinaryIO, _window(file))
+    sound_file: BinaryIO | None = file if head[:4] == b"fLaC" else cast(BinaryIO, _window(file))
+    file.seek(0)
     if head[:4] in (b"RIFF", b"RF64", b"RIFX", b"riff"):
         samples = find_samples(file, name)
         is_cut = bool(samples and samples.is_cut)
