@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -239,7 +239,9 @@ def _chunks(file: BinaryIO, name: str) -> Iterator[tuple[int, Waveform]]:
     with ExitStack() as stack:
         quiet: AbstractContextManager[None] = nullcontext()
         if is_mp3:
-            quiet = _Quiet(stack.enter_context(tempfile.TemporaryFile(buffering=0)))
+            # A worker of the service can write no file; it prints what libmpg123 says.
+            with suppress(OSError):
+                quiet = _Quiet(stack.enter_context(tempfile.TemporaryFile(buffering=0)))
         if sound_file:
             try:
                 with quiet:
