@@ -19,6 +19,7 @@ import soundfile
 import torch
 import typer
 
+import genreline
 from genreline.cli import app
 from genreline.cli.listening import predict
 from genreline.cli.terminal import progress_bar
@@ -63,13 +64,13 @@ def test_check(run, course):
     code, out, err = run("check", course)
     assert (code, err) == (0, "")
     assert "96 x 26" in out
-    assert "nothing is wrong" in out
+    assert "no problems found" in out
     code, out, _ = run("check", course, "--json")
     assert json.loads(out)["sets"]["mfccs"][0]["counts"] == {"blues": 32, "jazz": 32, "rock": 32}
     (course / "val" / "mfccs" / "X.npy").unlink()
     code, out, _ = run("check", course)
     assert code == 1
-    assert "wrong: " in out
+    assert "error: " in out
 
 
 def test_train_then_evaluate(run, course, tmp_path):
@@ -231,10 +232,13 @@ def test_a_folder_in_every_format(run, songs, model_folder):
     ("args", "message"),
     [
         (["predict", "song.wav", "--formats", "csv,mp5"], "mp5: no such format; choose from csv,png"),
-        (["predict", "song.wav", "--raw-rate-hz", "8000"], "--raw-rate-hz: is for a stream"),
+        (["predict", "song.wav", "--raw-rate-hz", "8000"], "--raw-rate-hz: only applies to a stream"),
         (["predict", "COURSE"], "holds no audio files"),
         (["compare", "course-fnn", "song.wav", "--label", "polka"], "polka: the model does not know this genre"),
         (["train", "COURSE", "--out", "x", "--set", "foo=1"], "foo: there is no such setting"),
+        (["train", "COURSE", "--out", "x", "--set", "lr=1"], "did you mean optimizer.lr?"),
+        (["train", "COURSE", "--out", "x", "--set", "optimizer.name=adamw"], "did you mean AdamW?"),
+        (["prepare", "COURSE", "x", "--split", "80/10/20"], "add up to 100"),
         (["train", "COURSE", "--out", "x", "--model", "cnn"], "a cnn needs melgrams"),
         (["train", "COURSE", "--out", "x", "--device", "warp"], "device 'warp'"),
         (["train", "nowhere", "--out", "x"], "there is no such folder"),
@@ -323,7 +327,7 @@ def test_prepare(run, tmp_path):
     code, printed, err = run("prepare", tmp_path / "music", tmp_path / "more", "--jobs", 1, "--json")
     assert code == 1
     assert json.loads(printed)["skipped"][0]["file"] == "rock/bad.mp3"
-    assert f"genreline: {tmp_path / 'music' / 'rock' / 'bad.mp3'}: not an audio file" in err
+    assert f"error: {tmp_path / 'music' / 'rock' / 'bad.mp3'}: not an audio file" in err
     code, _, err = run("prepare", tmp_path / "music", tmp_path / "strict", "--jobs", 1, "--strict")
     assert code == 2
     assert "bad.mp3: not an audio file" in err
@@ -345,3 +349,20 @@ def test_the_time_left_is_told_of_items_that_take_minutes():
 def test_predict_uses_the_default_model():
     """Which the command names itself, for importing it would take seconds of every --help."""
     assert inspect.signature(predict).parameters["model"].default == DEFAULT_MODEL
+
+
+def test_the_version(run):
+    code, out, _ = run("--version")
+    assert (code, out) == (0, f"genreline {genreline.__version__}\n")
+
+
+def test_a_model_is_overwritten_on_request_alone(run, course, tmp_path):
+    train = ("train", course, "--out", tmp_path / "model", "--set", "epochs=1")
+    assert run(*train)[0] == 0
+    model = (tmp_path / "model" / "model.json").read_bytes()
+    code, _, err = run(*train, "--set", "seed=1")
+    assert code == 2
+    assert "overwrite it with --force" in err
+    assert (tmp_path / "model" / "model.json").read_bytes() == model
+    assert run(*train, "--set", "seed=1", "--force")[0] == 0
+    assert (tmp_path / "model" / "model.json").read_bytes() != model

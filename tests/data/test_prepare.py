@@ -217,7 +217,7 @@ def test_a_second_run_at_once_says_so(folders, tmp_path):
     with filelock.FileLock(out / ".prepare.lock"):
         second = subprocess.run(command(folders, out), capture_output=True, text=True)
     assert second.returncode == 2
-    line = f"genreline: {out}: another preparation is at work there; wait for it or choose another"
+    line = f"error: {out}: another preparation is at work there; wait for it or choose another"
     assert second.stderr.strip() == line
     prepare(folders, out, kinds=["mfccs"])
 

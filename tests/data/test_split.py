@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from genreline.data.layout import SETS
 from genreline.data.sources import Recording
-from genreline.data.split import read_split_file, split_recordings, write_split_file
-from genreline.errors import DataError
+from genreline.data.split import parse_shares, read_split_file, split_recordings, write_split_file
+from genreline.errors import ConfigError, DataError
 
 
 def singles(sizes):
@@ -98,3 +98,11 @@ def test_a_split_file_says_what_was_split(tmp_path):
     (tmp_path / "split.csv").write_text("track,split\na/0,dev\n")
     with pytest.raises(DataError, match="line 2 has the split 'dev'"):
         read_split_file(tmp_path / "split.csv", recordings)
+
+
+def test_shares_as_people_write_them():
+    assert parse_shares("80/10/10") == {"train": 0.8, "val": 0.1, "test": 0.1}
+    assert parse_shares("some/split.csv") is None
+    for wrong in ("80/10/5", "100/0/0"):
+        with pytest.raises(ConfigError, match="add up to 100"):
+            parse_shares(wrong)

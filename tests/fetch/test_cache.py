@@ -665,7 +665,7 @@ def test_predict_takes_urls_and_goes_on_past_bad_ones(world, tmp_path):
     failed, fetched, own = json.loads(out)
     assert failed["file"] == missing
     assert "404" in failed["error"]
-    assert f"genreline: {failed['error']}" in err
+    assert f"error: {failed['error']}" in err
     assert (tmp_path / "out" / "My song.csv").read_text().count("\n") == 1 + SECONDS
     assert fetched["csv"] == str(tmp_path / "out" / "My song.csv")
     assert own["csv"] == str(tmp_path / "out" / "own.csv")

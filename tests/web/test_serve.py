@@ -37,7 +37,7 @@ def test_an_address_that_is_taken_is_told():
         command = [sys.executable, "-m", "genreline", "serve", "--port", str(port)]
         result = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert result.returncode == 2
-    says = f"genreline: 127.0.0.1:{port}: could not listen (Address already in use)"
+    says = f"error: 127.0.0.1:{port}: could not listen (Address already in use)"
     assert result.stderr.startswith(says)
     assert result.stderr.count("\n") == 1
 
@@ -46,4 +46,4 @@ def test_a_missing_extra_is_told():
     without = "import sys; sys.modules['uvicorn'] = None; from genreline.cli import app; app(['serve'])"
     result = subprocess.run([sys.executable, "-c", without], capture_output=True, text=True, timeout=120)
     assert result.returncode == 2
-    assert result.stderr == "genreline: serve: uvicorn is missing; pip install 'genreline[web]' brings it\n"
+    assert result.stderr == "error: serve: uvicorn is missing; pip install 'genreline[web]' brings it\n"

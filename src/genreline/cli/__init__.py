@@ -4,7 +4,7 @@ Exit codes: 0 all is well, 1 an item failed or a check found problems, 2 misuse 
 """
 
 import errno
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,7 +15,7 @@ from genreline.errors import GenrelineError
 
 
 class Commands(typer.core.TyperGroup):
-    """The commands, with bad input told in one line."""
+    """The commands, with one line for bad input."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; a GenrelineError ends it with its one line and code 2, Ctrl-C with 130."""
@@ -28,20 +28,37 @@ class Commands(typer.core.TyperGroup):
             typer.echo("genreline: interrupted", err=True)
             raise typer.Exit(130) from interrupt
         except OSError as error:
-            if error.errno == errno.EPIPE:  # whoever read our output has gone; typer knows what to do
+            if error.errno == errno.EPIPE:  # the reader of our output has gone, which typer handles
                 raise
             complain(GenrelineError(f"cannot be written or read: {error}"))
             raise typer.Exit(2) from error
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from genreline import __version__
+
+        typer.echo(f"genreline {__version__}")
+        raise typer.Exit()
+
+
 app = typer.Typer(
     cls=Commands,
-    help="Hears music one second at a time: datasets, small networks, and the genre timeline of any song.",
+    help="Recognize the genre of music second by second: datasets, small networks, and the timeline of any song.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Recognize the genre of music second by second: datasets, small networks, and the timeline of any song."""
+
 
 for command in (check, prepare, train, evaluate, predict, compare, serve, study, report, demo):
     app.command()(command)

@@ -49,7 +49,7 @@ class SetName(StrEnum):
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="A dataset folder in the course layout.")]
 Where = Annotated[Backend, typer.Option("--backend", help="Processes of this machine, or a Ray cluster.")]
 RayAddress = Annotated[
-    str | None, typer.Option(metavar="HOST:PORT", help="The cluster; if not said, this machine's, or a new one here.")
+    str | None, typer.Option(metavar="HOST:PORT", help="The cluster (default: this machine's, or a new one here).")
 ]
 
 
@@ -78,10 +78,10 @@ def check(data: Data, as_json: AsJson = False) -> None:
             ]
             print_table(columns, rows)
         for warning in report.warnings:
-            typer.echo(f"look: {warning}")
+            typer.echo(f"warning: {warning}")
         for problem in report.problems:
-            typer.echo(f"wrong: {problem}")
-        typer.echo("nothing is wrong with it" if not report.problems else f"{len(report.problems)} problem(s)")
+            typer.echo(f"error: {problem}")
+        typer.echo("no problems found" if not report.problems else f"{len(report.problems)} problem(s)")
     if report.problems:
         raise typer.Exit(1)
 
@@ -91,18 +91,19 @@ def prepare(
         Path, typer.Argument(metavar="SOURCE", help="Folders CLASS/... or {train,val,test}/CLASS/..., or a CSV file.")
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The dataset folder to write.")],
-    features: Annotated[str, typer.Option(metavar="KINDS", help="Which, with commas.")] = "mfccs,melgrams",
-    seed: Annotated[int, typer.Option(min=0, help="Of the split.")] = 0,
+    features: Annotated[str, typer.Option(metavar="KINDS", help="Separated by commas.")] = "mfccs,melgrams",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split.")] = 0,
     split: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A split file (track,split), as OUT/split.csv is one.")
+        str | None,
+        typer.Option(metavar="N/N/N|FILE", help="Percent of train/val/test, or a file like OUT/split.csv."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad file.")] = False,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; as many as CPUs if not said.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes (default: one for every CPU).")] = None,
     backend: Where = Backend.processes,
     ray_address: RayAddress = None,
     as_json: AsJson = False,
 ) -> None:
-    """Turn labelled audio into a dataset, split by artist or track; stop and go on at any time.
+    """Turn labelled audio into a dataset, split by artist or track; an interrupted call continues where it stopped.
 
     A CSV file has the columns path,label and may have artist and split; its paths are relative to it. Bad files are
     passed over and listed, and the exit code is then 1.
@@ -127,10 +128,10 @@ def prepare(
         ]
         print_table(["set", "recordings", "seconds", *names], rows)
         for same in manifest["duplicates"]:
-            typer.echo(f"look: the same recording, byte by byte: {', '.join(same)}")
+            typer.echo(f"warning: the same recording, byte by byte: {', '.join(same)}")
         for skipped in manifest["skipped"]:
             typer.echo(f"left out: {skipped['file']}: {skipped['reason']}")
-        typer.echo(f"{out}: complete, see {MANIFEST}; who is in which set: {SPLIT_FILE}\nnext: genreline check {out}")
+        typer.echo(f"{out}: complete, see {MANIFEST}; the split: {SPLIT_FILE}\nnext: genreline check {out}")
     if manifest["skipped"]:
         raise typer.Exit(1)
 
@@ -138,20 +139,21 @@ def prepare(
 def train(
     data: Data,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The model folder to write.")],
-    features: Annotated[Features | None, typer.Option(help="What the network hears; mfccs if not said.")] = None,
-    model: Annotated[Network | None, typer.Option(help="Its kind; fnn if not said. A cnn hears melgrams.")] = None,
+    features: Annotated[Features | None, typer.Option(help="Input of the network (default: mfccs).")] = None,
+    model: Annotated[Network | None, typer.Option(help="The assignment's fnn (default) or cnn.")] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="A TOML file of settings.")] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting, as optimizer.lr=0.01; may be given again."),
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting, as optimizer.lr=0.01; repeatable."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the model that is in --out.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a network and keep the snapshot that validates best.
+    """Train a network and keep the snapshot with the best validation macro F1.
 
-    Settings come from the file, over them the options, over them --set. The defaults are the source's: SGD at 0.002,
-    cross-entropy, 30 epochs, batches of 16; --model cnn is the pooled and padded network of step 2.4.
+    Options override the settings of the file, and --set overrides both. The defaults are the assignment's: SGD at
+    0.002, cross-entropy, 30 epochs, batches of 16; --model cnn is the pooled and padded network of step 2.4.
     """
     from genreline.train.config import load_config
 
@@ -160,9 +162,11 @@ def train(
 
     from genreline.data.layout import load_dataset
     from genreline.files import check_writable
-    from genreline.train.checkpoint import Model, save_model
+    from genreline.train.checkpoint import DESCRIPTION, Model, save_model
     from genreline.train.loop import fit
 
+    if (out / DESCRIPTION).exists() and not force:
+        raise ConfigError(f"{out}: already holds a model; choose another --out, or overwrite it with --force")
     dataset = load_dataset(data, settings.features)
     check_writable(out)
     with progress_bar() as progress:
@@ -193,7 +197,7 @@ def train(
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder, or the name of one that ships.")],
     data: Data,
-    split: Annotated[SetName, typer.Option(help="The set to judge on.")] = SetName.test,
+    split: Annotated[SetName, typer.Option(help="The set to evaluate on.")] = SetName.test,
     as_json: AsJson = False,
 ) -> None:
     """Print loss, macro F1, accuracy, per-class figures and the confusion matrix on a set."""
@@ -230,15 +234,15 @@ def study(
     ] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="A dataset in the course layout.")] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where results are kept.")] = Path("studies"),
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of every variant.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each variant, each with its own seed.")] = 3,
     jobs: Annotated[int, typer.Option(min=1, help="Processes side by side, one thread each.")] = 2,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Fewer or more than the study says.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each run (default: the study's).")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     backend: Where = Backend.processes,
     ray_address: RayAddress = None,
     show: Annotated[bool, typer.Option("--list", help="Print the studies that ship.")] = False,
 ) -> None:
-    """Do every run of a study that is not done yet, and print its table; stop and go on at any time."""
+    """Do the missing runs of a study and print its table; an interrupted study continues where it stopped."""
     from rich.markup import escape
 
     from genreline.study.runner import (
@@ -257,7 +261,7 @@ def study(
         return
     if not names or not data:
         raise ConfigError(
-            "study: say which (NAME or FILE) and on what (--data DIR); `genreline study --list` names them"
+            "study: name a study (NAME or FILE) and a dataset (--data DIR); `genreline study --list` prints the studies"
         )
     for name in names:
         chosen = load_study(name)
@@ -347,6 +351,7 @@ def _study_text(study: str, left: int, at_once: int | None) -> str:
 
 def _show_epoch(progress: "Progress", task: Any, epoch: "Epoch") -> None:
     losses = f"train loss {epoch.train_loss:.3f}  val loss {epoch.val_loss:.3f}  val F1 {epoch.val_f1_macro:.3f}"
+    losses += f"  lr {epoch.lr:.2g}"
     progress.update(task, completed=epoch.epoch, description=losses)
     if not progress.console.is_terminal:  # a log file gets a line an epoch instead of a display
         progress.console.print(f"epoch {epoch.epoch}: {losses}")

@@ -23,7 +23,7 @@ def predict(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the timelines go.")] = Path(),
     formats: Annotated[str, typer.Option(help="Of csv,png,json,txt (Audacity),rttm,jams,html (a player).")] = "csv,png",
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processes side by side; as many as help if not said.")
+        int | None, typer.Option(min=1, help="Processes side by side; default: one for every eight files.")
     ] = None,
     raw_rate_hz: Annotated[
         int | None, typer.Option(metavar="HZ", help="The stream is raw: 16-bit mono samples at this rate.")
@@ -32,16 +32,16 @@ def predict(
 ) -> None:
     """Write the timeline of each song, STEM.csv and STEM.png, and print a summary; exit 1 if a song failed.
 
-    Folders are searched for audio, and their subfolders appear again below --out. A stream (-) is heard as it arrives:
-    its rows are printed, as CSV, each as soon as its second is there, and nothing is written.
+    Folders are searched for audio, and their subfolders appear again below --out. The rows of a stream (-)
+    are printed as CSV, each as soon as its second has arrived, and nothing is written.
     """
     if "-" in audio:
         if len(audio) > 1 or as_json:
-            raise ConfigError("-: a stream is heard alone, and printed as CSV; leave out the other files and --json")
+            raise ConfigError("-: a stream must be the only input, and its output is CSV; omit other files and --json")
         _predict_stream(model, raw_rate_hz)
         return
     if raw_rate_hz is not None:
-        raise ConfigError("--raw-rate-hz: is for a stream; say - in place of the files")
+        raise ConfigError("--raw-rate-hz: only applies to a stream; give - instead of files")
 
     from genreline.files import check_writable
     from genreline.predict.files import find_songs, parse_formats, predict_files
@@ -55,7 +55,7 @@ def predict(
     results: dict[int, dict[str, Any]] = {}
     with progress_bar() as progress:
         for place, song in progress.track(
-            predict_files(found, model, chosen, jobs, recognizer), len(found), description="listening"
+            predict_files(found, model, chosen, jobs, recognizer), len(found), description="predicting"
         ):
             results[place] = song
             if "error" in song:
@@ -93,7 +93,8 @@ def compare(
         list[str], typer.Option(metavar="NAME", help="Their genre; or given once for each SONG, in their order.")
     ],
     data: Annotated[
-        Path | None, typer.Option(metavar="DATA", help="Judge on its test set, by genre too, not on what was recorded.")
+        Path | None,
+        typer.Option(metavar="DATA", help="Evaluate on its test set, not by recorded figures."),
     ] = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The picture.")] = Path("compare.png"),
     as_json: AsJson = False,
@@ -113,17 +114,17 @@ def compare(
         (song.path, name) for source, name in pairs if source in files for song in find_songs([files[source]], Path())
     ]
     with progress_bar() as progress:
-        heard = list(progress.track(compare_songs(loaded, labelled), len(labelled), description="listening"))
-    for song in heard:
+        results = list(progress.track(compare_songs(loaded, labelled), len(labelled), description="predicting"))
+    for song in results:
         if "error" in song:
             complain(GenrelineError(song["error"]))
-    heard = [{**song, "label": dict(pairs)[song["file"]]} for song in failed] + heard
-    done = [song for song in heard if "error" not in song]
+    results = [{**song, "label": dict(pairs)[song["file"]]} for song in failed] + results
+    done = [song for song in results if "error" not in song]
     if done:
         save_comparison(done, test, out)
     if as_json:
         total = summary(done) if done else None
-        print_json({"model": model, "songs": heard, "all": total, "test": test, "png": str(out) if done else None})
+        print_json({"model": model, "songs": results, "all": total, "test": test, "png": str(out) if done else None})
     elif done:
         total, recall = summary(done), (test or {}).get("recall", {})
         rows = [
@@ -148,7 +149,7 @@ def compare(
             + f"\nneighbouring seconds are alike: {len(done)} song(s) are nearer to {len(done)} samples than to "
             f"{total['n']}\npicture: {out}"
         )
-    if len(done) < len(heard):
+    if len(done) < len(results):
         raise typer.Exit(1)
 
 
@@ -159,7 +160,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     root_path: Annotated[str, typer.Option(metavar="PATH", help="Where a proxy puts it, as /genres.")] = "",
     allow_urls: Annotated[bool, typer.Option("--allow-urls", help="Fetch songs from public URLs.")] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Songs heard at once, each by a process of 0.5 GB.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Songs processed at once, each in a process of 0.5 GB.")] = 2,
 ) -> None:
     """Serve the web page and the HTTP API, until SIGTERM or Ctrl-C."""
     try:

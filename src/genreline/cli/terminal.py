@@ -54,5 +54,5 @@ def print_json(value: Any) -> None:
 
 
 def complain(error: GenrelineError) -> None:
-    """The error's one line."""
-    typer.echo(f"genreline: {' '.join(str(error).splitlines())}", err=True)
+    """Print the error's one line."""
+    typer.echo(f"error: {' '.join(str(error).splitlines())}", err=True)

@@ -28,9 +28,11 @@ from genreline.audio.features import FEATURE_SHAPES, features, segments
 from genreline.data.layout import SETS, TrackRows, write_split_blocks
 from genreline.data.sources import Recording, RecordingList, printable, read_source
 from genreline.data.split import (
+    SHARES,
     artist_groups,
     check_enough,
     check_given,
+    parse_shares,
     read_split_file,
     split_recordings,
     write_split_file,
@@ -93,7 +95,8 @@ def prepare(
         kinds: of features, "mfccs" and "melgrams".
         seed: of the split, by artist or recording and stratified by class (`split.split_recordings`), where neither the
             source nor `split` says what goes where.
-        split: a file as an earlier call left it in `out`/split.csv, perhaps edited.
+        split: a file as an earlier call left it in `out`/split.csv, perhaps edited; or the percentages of train, val
+            and test, as "80/10/10" (default: 60/20/20).
         strict: raise the first recording's error instead of passing over it.
         jobs: processes; 1 works in this one. See `map_unordered` for it, `backend` and `ray_address`.
         on_step: called after each recording.
@@ -114,12 +117,13 @@ def prepare(
     found, out = read_source(source), Path(out).absolute()
     if out.is_relative_to(found.root) and Path(source).is_dir():
         raise ConfigError(f"{out}: is inside of the source; choose a folder outside of it")
-    given = _given_split(found, split)
+    shares = parse_shares(split) if isinstance(split, str) else None
+    given = None if shares else _given_split(found, split)
     if given is None:
         check_enough(artist_groups(found.recordings))
     settings = {
         "features": kinds,
-        "split": f"file {digest_file(split)}" if split else "given by the source" if given else "computed",
+        "split": _split_text(split, given, shares),
         "seed": seed if given is None else None,
         "versions": _versions(),
     }
@@ -139,7 +143,7 @@ def prepare(
                 with closing(mapped):
                     parts = _all_parts(found, mapped, strict, on_step)
                 manifest = {"settings": settings, "inputs": inputs}
-                manifest |= _assemble(found, parts, given, seed, kinds, strict, out, on_step)
+                manifest |= _assemble(found, parts, given, seed, shares, kinds, strict, out, on_step)
                 write_text(out / MANIFEST, json_text(manifest))
             shutil.rmtree(out / WORK, ignore_errors=True)
     except filelock.Timeout as error:
@@ -219,6 +223,7 @@ def _assemble(
     parts: Sequence[PreparedPart],
     given: Sequence[str] | None,
     seed: int,
+    shares: Mapping[str, float] | None,
     kinds: Sequence[str],
     strict: bool,
     out: Path,
@@ -232,7 +237,7 @@ def _assemble(
         raise DataError(f"{found.root}: none of its {len(parts)} files is audio that can be decoded")
     recordings, contents = [found.recordings[i] for i in good], [parts[i].content for i in good]
     if given is None:
-        computed = split_recordings(recordings, contents, seed)
+        computed = split_recordings(recordings, contents, seed, shares or SHARES)
         sets = dict(zip(good, computed, strict=True))
     else:
         sets = {i: given[i] for i in good}
@@ -279,6 +284,15 @@ def _assemble(
         "skipped": [{"file": printable(name), "reason": reason} for name, reason in sorted(skipped.items())],
         "duplicates": duplicates,
     }
+
+
+def _split_text(split: str | Path | None, given: Sequence[str] | None, shares: Mapping[str, float] | None) -> str:
+    """How recordings come to their sets, in a word for the manifest."""
+    if shares:
+        return f"computed, {split}"
+    if split:
+        return f"file {digest_file(split)}"
+    return "given by the source" if given else "computed"
 
 
 def _given_split(found: RecordingList, split: str | Path | None) -> list[str] | None:

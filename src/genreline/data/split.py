@@ -6,6 +6,7 @@ same recording, byte by byte.
 
 import csv
 import io
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,15 +17,31 @@ from scipy.sparse.csgraph import connected_components
 
 from genreline.data.layout import SETS
 from genreline.data.sources import Recording, printable, read_rows
-from genreline.errors import DataError
+from genreline.errors import ConfigError, DataError
 from genreline.files import write_text
 
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
 """The share of each class's recordings that goes to each set."""
 
 
-def split_recordings(recordings: Sequence[Recording], contents: Sequence[str], seed: int = 0) -> list[str]:
-    """The set of each recording: whole groups, by SHARES of each class's recordings, by a seeded shuffle.
+def parse_shares(text: str) -> dict[str, float] | None:
+    """`80/10/10` as the shares of train, val and test; None for a text that is not three numbers between slashes.
+
+    Raises:
+        ConfigError: a share is zero, or they do not add up to 100.
+    """
+    if not re.fullmatch(r"\d+/\d+/\d+", text):
+        return None
+    percents = [int(number) for number in text.split("/")]
+    if sum(percents) != 100 or not all(percents):
+        raise ConfigError(f"split {text}: the shares of train, val and test must be above 0 and add up to 100")
+    return {name: percent / 100 for name, percent in zip(SETS, percents, strict=True)}
+
+
+def split_recordings(
+    recordings: Sequence[Recording], contents: Sequence[str], seed: int = 0, shares: Mapping[str, float] = SHARES
+) -> list[str]:
+    """The set of each recording: whole groups, by `shares` of each class's recordings, by a seeded shuffle.
 
     Large groups are dealt first, each to the set that lacks most of its rarest class; every set gets every class.
 
@@ -50,7 +67,7 @@ def split_recordings(recordings: Sequence[Recording], contents: Sequence[str], s
         for i, number in enumerate(left):
             empty = [name for name in SETS if not dealt[label][name]]
             choice = empty if len(left) - i <= len(empty) else SETS
-            lacks = {name: SHARES[name] * total[label] - dealt[label][name] for name in choice}
+            lacks = {name: shares[name] * total[label] - dealt[label][name] for name in choice}
             set_of[number] = max(choice, key=lacks.__getitem__)
             for each, n in groups[number].items():
                 dealt[each][set_of[number]] += n
