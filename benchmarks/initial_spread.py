@@ -20,7 +20,7 @@ from scipy.stats import spearmanr
 from genreline import Config, Dataset, load_config, load_dataset
 from genreline.files import replacing, write_text
 from genreline.provenance import versions
-from genreline.study.records import Run, load_studies
+from genreline.study.records import RunRecord, load_studies
 from genreline.study.runner import load_study
 from genreline.train.loop import seed_everything
 from genreline.train.models import build_network
@@ -46,7 +46,7 @@ def spread(config: Config, dataset: Dataset) -> float:
         return float(network(X).std(dim=0).mean())
 
 
-def reached(config: Config, runs: list[Run]) -> float:
+def reached(config: Config, runs: list[RunRecord]) -> float:
     """The best validation macro F1 within 15 epochs of the run with this configuration, whatever its length; or NaN."""
     for run in runs:
         if Config.model_validate({**run.config, "epochs": config.epochs}) == config and len(run.history) >= EPOCHS:

@@ -11,7 +11,7 @@ from scipy import stats
 
 from genreline.errors import DataError
 from genreline.files import json_text
-from genreline.study.records import Entry, Run, compare, holm
+from genreline.study.records import RunRecord, VariantResult, compare, holm
 from genreline.study.report import write_report
 from genreline.study.runner import Study
 from genreline.train.config import load_config
@@ -175,8 +175,8 @@ def test_holm_by_hand():
 def test_differences_are_judged_by_corrected_paired_tests(tmp_path):
     values = {"a": A, "b": B, "c": [0.51, 0.50, 0.52, 0.50], "d": [0.9, 0.91]}
     entries = [
-        Entry(name, tuple(
-            Run.model_validate(make_result(name, load_config(overrides=[f"seed={i}"]), {"f1": f1}))
+        VariantResult(name, tuple(
+            RunRecord.model_validate(make_result(name, load_config(overrides=[f"seed={i}"]), {"f1": f1}))
             for i, f1 in enumerate(f1s)
         ))
         for name, f1s in values.items()
@@ -203,8 +203,8 @@ def test_differences_are_judged_by_corrected_paired_tests(tmp_path):
 
 
 def test_equal_differences_need_no_division_by_their_spread():
-    runs = [Run.model_validate(make_result("a", load_config(overrides=[f"seed={i}"]), {})) for i in range(3)]
-    entries = [Entry("a", tuple(runs)), Entry("b", tuple(runs))]
+    runs = [RunRecord.model_validate(make_result("a", load_config(overrides=[f"seed={i}"]), {})) for i in range(3)]
+    entries = [VariantResult("a", tuple(runs)), VariantResult("b", tuple(runs))]
     assert compare(entries, entries[0], lambda run, which: run.seconds)[0].p == 1
 
 

@@ -2,8 +2,9 @@
 
 soundfile (libsndfile) reads wav, flac, aiff and au, and those mp3, ogg and opus files that are what their first frame
 or page says. PyAV (FFmpeg's libraries) reads the rest: m4a, mp4, aac, webm, wma and more, and what libsndfile refuses.
-What a file is, is told from its bytes. A file may be hostile: FFmpeg is kept to formats that hold sound themselves,
-since playlists and the like would have it open other files or the network, and libsndfile never parses a wav's chunks.
+The bytes of a file, not its name, say what it is. A file may be hostile: FFmpeg is kept to formats that hold sound
+themselves, since playlists and the like would have it open other files or the network, and libsndfile never parses a
+wav's chunks.
 """
 
 import os
@@ -41,7 +42,7 @@ SUFFIXES = (
     *(".m4a", ".m4b", ".mp4", ".mov", ".aac", ".webm", ".mka", ".mkv", ".wma", ".asf", ".avi", ".flv", ".ts", ".mpg"),
     *(".mpeg", ".amr", ".ac3", ".eac3", ".ape", ".wv", ".tta"),
 )
-"""What names of files with sound end in, lower case: for searching folders. What a file is, is told from its bytes."""
+"""Suffixes of audio files, lower case: for searching folders. The bytes of a file say what it is."""
 
 RATES_HZ = range(1000, 768_001)
 CHANNELS = range(1, 65)
@@ -120,8 +121,8 @@ def arriving(stream: Readable, block_s: int = 1, raw_rate_hz: int | None = None)
     Args:
         stream: unbuffered, as `open(0, "rb", buffering=0)` is. It is never sought in, so a file whose contents are
             described at its end (many an mp4) cannot be read.
-        raw_rate_hz: the stream is raw: mono, signed 16-bit little-endian samples at this rate. Otherwise it is told
-            from its bytes what it is.
+        raw_rate_hz: the stream is raw: mono, signed 16-bit little-endian samples at this rate. Default: the bytes
+            of the stream say what it is.
 
     Raises:
         AudioError: as `decode`.
@@ -357,7 +358,7 @@ def _mixed(channels: Waveform) -> Waveform:
     if len(channels) == 1:
         only: Waveform = channels[0]
         return only
-    with np.errstate(over="ignore", invalid="ignore"):  # absurd samples are told later
+    with np.errstate(over="ignore", invalid="ignore"):  # absurd samples are refused later
         average: Waveform = channels.mean(axis=0)
         for step in (_ENERGY_STEP, 1):  # a few samples tell of nearly all sound, in no time, that it does not cancel
             energies = np.square(channels[:, ::step]).mean(axis=1)
@@ -373,7 +374,7 @@ def _by_av(file: BinaryIO, name: str, refusal: str | None = None) -> Iterator[tu
     Args:
         file: the file, at its start.
         name: what messages call it.
-        refusal: why libsndfile refused it, which is told if FFmpeg does too.
+        refusal: why libsndfile refused it, for the message if FFmpeg refuses it too.
     """
     reading = _Reading()
     try:

@@ -6,18 +6,18 @@ from collections.abc import Iterable, Sequence
 from genreline.errors import DataError
 from genreline.files import json_text
 from genreline.study.page import Block, Table, Text
-from genreline.study.records import Run, labels_of, seconds_of
+from genreline.study.records import RunRecord, labels_of, seconds_of
 from genreline.study.runner import Study
 from genreline.train.config import load_config
 
 
-def checked(study: Study, runs: list[Run]) -> tuple[list[Run], list[str]]:
+def checked(study: Study, runs: list[RunRecord]) -> tuple[list[RunRecord], list[str]]:
     """One run for each variant and seed, and what a reader must be warned of."""
     epochs = {
         label: load_config(overrides=[*study.base, *study.variants[variant], *chosen]).epochs
         for label, variant, chosen in labels_of(study)
     }
-    by_identity: dict[tuple[str, int], list[Run]] = defaultdict(list)
+    by_identity: dict[tuple[str, int], list[RunRecord]] = defaultdict(list)
     for run in runs:
         by_identity[run.variant, run.seed].append(run)
     kept, left_out = [], 0
@@ -44,7 +44,7 @@ def checked(study: Study, runs: list[Run]) -> tuple[list[Run], list[str]]:
     return kept, flags
 
 
-def provenance(runs: Sequence[Run]) -> list[Block]:
+def provenance(runs: Sequence[RunRecord]) -> list[Block]:
     """Where the results come from, and what is to be looked at."""
     versions = {name: Counter(run.versions.get(name, "unknown") for run in runs) for name in runs[0].versions}
     counts = {
@@ -74,14 +74,14 @@ def provenance(runs: Sequence[Run]) -> list[Block]:
     ]
 
 
-def made_of(runs: Sequence[Run]) -> str:
+def made_of(runs: Sequence[RunRecord]) -> str:
     """How many runs, of which commits, on which data, in a line."""
     commits = ", ".join(sorted({run.versions.get("commit", "unknown") for run in runs}))
     data = "; ".join(f"{kind} {', '.join(found)}" for kind, found in digests_of(runs).items())
     return f"{count_text(len(runs), 'run')} at commit {commits} on {data}"
 
 
-def what_differs(runs: Sequence[Run], devices: bool = False) -> list[str]:
+def what_differs(runs: Sequence[RunRecord], devices: bool = False) -> list[str]:
     """What makes results hard to compare or to make again."""
     flags = []
     commits = sorted({run.versions.get("commit", "unknown") for run in runs})
@@ -98,13 +98,13 @@ def what_differs(runs: Sequence[Run], devices: bool = False) -> list[str]:
     return flags
 
 
-def digests_of(runs: Iterable[Run]) -> dict[str, list[str]]:
+def digests_of(runs: Iterable[RunRecord]) -> dict[str, list[str]]:
     """The first digits of the data's digests, by representation."""
     found = sorted({(str(run.config.get("features")), run.data_digest[:12]) for run in runs})
     return {kind: [each for other, each in found if other == kind] for kind in dict(found)}
 
 
-def _hours_text(runs: Sequence[Run]) -> str:
+def _hours_text(runs: Sequence[RunRecord]) -> str:
     """How long all of it took; a run that several studies share counts once."""
     seconds = {json_text([run.config, run.device, run.seconds]): seconds_of(run, "last") for run in runs if run.history}
     return f"{sum(seconds.values()) / 3600:.1f} hours, the sum over {count_text(len(seconds), 'different run')}"

@@ -16,7 +16,7 @@ from scipy.stats import ttest_rel
 from genreline.errors import DataError
 from genreline.study.runner import RUNS, STUDY, Study, load_study, shipped_studies
 
-LEVEL, MIN_SEEDS = 0.05, 3
+ALPHA, MIN_SEEDS = 0.05, 3
 
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 """A float; JSON has null where it was no number."""
@@ -49,7 +49,7 @@ class TestRecord(_Record):
     confusion_matrix: list[list[int]]
 
 
-class Run(_Record):
+class RunRecord(_Record):
     """A result file, as `studies.run_job` writes it."""
 
     variant: str
@@ -69,20 +69,20 @@ class Run(_Record):
 
 
 Which = Literal["best", "last"]
-Metric = Callable[[Run, Which], float]
+Metric = Callable[[RunRecord, Which], float]
 
 
 @dataclass(frozen=True)
-class Entry:
+class VariantResult:
     """What a table compares: the runs of a variant, one a seed; `setting` is its point of the grid, if any."""
 
     name: str
-    runs: tuple[Run, ...]
+    runs: tuple[RunRecord, ...]
     which: Which = "best"
     setting: str = ""
 
     @property
-    def completed(self) -> list[Run]:
+    def completed(self) -> list[RunRecord]:
         """The runs whose figures count."""
         return [run for run in self.runs if run.status == "completed"]
 
@@ -91,27 +91,27 @@ class Entry:
         return {run.seed: metric(run, self.which) for run in self.completed}
 
 
-def f1_of(run: Run, which: Which) -> float:
+def f1_of(run: RunRecord, which: Which) -> float:
     return run.test[which].f1_macro
 
 
-def accuracy_of(run: Run, which: Which) -> float:
+def accuracy_of(run: RunRecord, which: Which) -> float:
     return run.test[which].accuracy
 
 
-def val_f1_of(run: Run, which: Which) -> float:
+def val_f1_of(run: RunRecord, which: Which) -> float:
     return run.history[-1 if which == "last" else run.best_epoch - 1].val_f1_macro
 
 
-def epochs_of(run: Run, which: Which) -> float:
+def epochs_of(run: RunRecord, which: Which) -> float:
     return len(run.history)
 
 
-def seconds_of(run: Run, which: Which) -> float:
+def seconds_of(run: RunRecord, which: Which) -> float:
     return run.seconds if math.isnan(run.processor_seconds) else run.processor_seconds
 
 
-def gap_of(run: Run, which: Which) -> float:
+def gap_of(run: RunRecord, which: Which) -> float:
     return run.history[-1].val_loss - run.history[-1].train_loss
 
 
@@ -124,22 +124,24 @@ def labels_of(study: Study) -> list[tuple[str, str, tuple[str, ...]]]:
     return [(", ".join([variant, *point]), variant, point) for variant in study.variants for point in points]
 
 
-def entries_of(study: Study, runs: Sequence[Run]) -> list[Entry]:
-    """All points of a study; a study of a single point is judged after its last epoch and at its best snapshot."""
+def entries_of(study: Study, runs: Sequence[RunRecord]) -> list[VariantResult]:
+    """All points of a study; a study of a single point is evaluated after its last epoch and at its best snapshot."""
     found = [
-        Entry(variant, tuple(sorted((r for r in runs if r.variant == label), key=lambda r: r.seed)), "best", setting)
+        VariantResult(
+            variant, tuple(sorted((r for r in runs if r.variant == label), key=lambda r: r.seed)), "best", setting
+        )
         for label, variant, point in labels_of(study)
         for setting in [", ".join(point)]
     ]
     if len(found) == 1:
-        return [Entry("last epoch", found[0].runs, "last"), Entry("best snapshot", found[0].runs)]
+        return [VariantResult("last epoch", found[0].runs, "last"), VariantResult("best snapshot", found[0].runs)]
     if len(study.variants) == 1:
-        return [Entry(entry.setting, entry.runs) for entry in found]
+        return [VariantResult(entry.setting, entry.runs) for entry in found]
     return found
 
 
-def load_studies(folder: Path) -> list[tuple[Study, list[Run]]]:
-    """Every study below a folder with its runs, in the order of the specification's steps."""
+def load_studies(folder: Path) -> list[tuple[Study, list[RunRecord]]]:
+    """Every study below a folder with its runs, in the order of the assignment's steps."""
     found = []
     for runs in sorted(folder.glob(f"*/{RUNS}")):
         recorded = runs.parent / STUDY
@@ -157,9 +159,9 @@ def load_studies(folder: Path) -> list[tuple[Study, list[Run]]]:
     return sorted(found, key=lambda each: (each[0].step, each[0].name))
 
 
-def load_run(path: Path) -> Run:
+def load_run(path: Path) -> RunRecord:
     """A result file; DataError for what is none."""
-    return _parse(Run, path)
+    return _parse(RunRecord, path)
 
 
 def _parse(kind: type[T], path: Path) -> T:
@@ -186,10 +188,10 @@ class Verdict:
     @property
     def claimed(self) -> bool:
         """Whether the difference exceeds the spread between seeds."""
-        return self.p <= LEVEL
+        return self.p <= ALPHA
 
 
-def compare(entries: Iterable[Entry], reference: Entry, metric: Metric) -> list[Verdict]:
+def compare(entries: Iterable[VariantResult], reference: VariantResult, metric: Metric) -> list[Verdict]:
     """Every other entry with a completed run against the reference: paired t-tests over common seeds, and Holm's
     correction for as many comparisons as have MIN_SEEDS seeds or more."""
     base = reference.values(metric)
@@ -229,12 +231,12 @@ def _paired_p(pairs: np.ndarray[Any, Any]) -> float:
     return float(ttest_rel(pairs[:, 0], pairs[:, 1]).pvalue)
 
 
-def best_entry(entries: Iterable[Entry]) -> Entry:
+def best_entry(entries: Iterable[VariantResult]) -> VariantResult:
     """The highest mean validation macro F1, among those that most seeds completed."""
     return max(entries, key=lambda entry: (len(entry.completed), mean_of(entry, val_f1_of)))
 
 
-def mean_of(entry: Entry, metric: Metric) -> float:
+def mean_of(entry: VariantResult, metric: Metric) -> float:
     values = entry.values(metric).values()
     return statistics.fmean(values) if values else -math.inf
 

@@ -27,9 +27,9 @@ from genreline.study.page import (
 )
 from genreline.study.provenance import checked, digests_of, provenance
 from genreline.study.records import (
-    LEVEL,
+    ALPHA,
     MIN_SEEDS,
-    Run,
+    RunRecord,
     accuracy_of,
     best_entry,
     entries_of,
@@ -48,7 +48,7 @@ def write_report(folder: str | Path, data: str | Path | None = None) -> Path:
 
     Args:
         folder: holds a folder for each study, as `genreline study --out` leaves it.
-        data: a dataset in the course layout, to show a random melgram of each of its classes (spec 2.1).
+        data: a dataset in the course layout, to show a random melgram of each of its classes (assignment, step 2.1).
 
     Raises:
         DataError: no results, a file that is none, two results of the same variant and seed; melgrams that are wrong.
@@ -82,7 +82,7 @@ _HOW_TO_READ = [
     "Figures are those of the test set, as mean ± standard deviation over the seeds of completed runs, at the snapshot "
     "with the best validation macro F1. Whatever is called best was chosen by validation; among variants, those that "
     "most seeds completed come first.",
-    f"A difference is claimed where a t-test, paired over common seeds, gives a p of at most {LEVEL} after Holm's "
+    f"A difference is claimed where a t-test, paired over common seeds, gives a p of at most {ALPHA} after Holm's "
     f"correction for the number of comparisons beside it. With fewer than {MIN_SEEDS} common seeds nothing is claimed. "
     "That no difference is claimed is no proof that there is none: few seeds find large differences only.",
     "Seeds change the initial weights and the order of the training data. They say nothing of how another choice of "
@@ -92,7 +92,7 @@ _HOW_TO_READ = [
 ]
 
 
-def _overview(studies: Sequence[tuple[Study, list[Run]]]) -> Table:
+def _overview(studies: Sequence[tuple[Study, list[RunRecord]]]) -> Table:
     rows = [["step", "study", "best by validation", "macro F1", "accuracy", "runs"]]
     for study, runs in studies:
         best = best_entry(entries_of(study, runs))
@@ -103,8 +103,8 @@ def _overview(studies: Sequence[tuple[Study, list[Run]]]) -> Table:
     return Table("The best variant of each study, on the test set", rows)
 
 
-def _melgrams(data: Path, runs: Sequence[Run]) -> list[Block]:
-    """A random melgram of each class of the training set (spec 2.1)."""
+def _melgrams(data: Path, runs: Sequence[RunRecord]) -> list[Block]:
+    """A random melgram of each class of the training set (assignment, step 2.1)."""
     train = load_split(data, "train", "melgrams")
     rng = np.random.default_rng(0)
     samples = {str(name): train.X[rng.choice(np.flatnonzero(train.labels == name))] for name in np.unique(train.labels)}

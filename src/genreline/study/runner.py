@@ -57,7 +57,7 @@ class Study(BaseModel):
     """A study file. Its settings are `key=value` strings, as `genreline train --set` takes them.
 
     Attributes:
-        step: the step of the specification that it answers.
+        step: the step of the assignment that it answers.
         question: what it asks.
         starts_from: which network and settings the variants change, and from which step they come.
         peers: what published solutions found, to be read beside the results.
@@ -65,8 +65,8 @@ class Study(BaseModel):
         base: the settings of every run.
         variants: name -> the settings that make it.
         grid: setting -> values; every variant runs with every combination of them.
-        devices: variant -> device, for those that need one of their own (spec 1.6).
-        repeats: variant -> a number that makes it a run of its own although its settings are another's (spec 3.1).
+        devices: variant -> device, for those that need one of their own (assignment, step 1.6).
+        repeats: variant -> a number that makes it a run of its own although its settings are another's (step 3.1).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -90,7 +90,7 @@ class Study(BaseModel):
 
 
 @dataclass(frozen=True)
-class Job:
+class StudyRun:
     """One run: everything that another process needs to know to do it."""
 
     variant: str
@@ -109,7 +109,7 @@ class Job:
 
 
 def shipped_studies() -> dict[str, Path]:
-    """The studies inside the package, in the order of the specification's steps."""
+    """The studies inside the package, in the order of the assignment's steps."""
     folder = Path(str(resources.files("genreline"))) / "study"
     paths = {path.stem: path for path in folder.glob("*.toml")}
     return dict(sorted(paths.items(), key=lambda item: (load_study(item[1]).step, item[0])))
@@ -133,7 +133,7 @@ def load_study(name_or_file: str | Path) -> Study:
 
 def jobs_of(
     study: Study, data: str | Path, out: str | Path, seeds: int, epochs: int | None = None, device: str = "cpu"
-) -> list[Job]:
+) -> list[StudyRun]:
     """Every run of a study: variants x grid x seeds, seeds outermost, so that an early stop leaves whole comparisons.
 
     Args:
@@ -153,7 +153,7 @@ def jobs_of(
                 config = load_config(overrides=[*study.base, *settings, *chosen, *over, f"seed={seed}"])
                 if config.features not in digests:
                     digests[config.features] = digest(data, config.features)
-                job = Job(
+                job = StudyRun(
                     variant=", ".join([variant, *chosen]),
                     config=config,
                     device=study.devices.get(variant, device),
@@ -172,8 +172,8 @@ def write_study(study: Study, out: str | Path) -> None:
 
 
 def run_study(
-    jobs: Sequence[Job], n_processes: int, backend: str = "processes", ray_address: str | None = None
-) -> Iterator[Job]:
+    jobs: Sequence[StudyRun], n_processes: int, backend: str = "processes", ray_address: str | None = None
+) -> Iterator[StudyRun]:
     """Do the runs that are not done yet, side by side, one thread each; yields each job as it is done.
 
     For `backend` and `ray_address` see `map_unordered`; all nodes must see the data and the results by the same paths.
@@ -184,8 +184,8 @@ def run_study(
         yield job
 
 
-def run_job(job: Job) -> None:
-    """Train, judge and record one run; one that another study below the same folder has done is copied from there."""
+def run_job(job: StudyRun) -> None:
+    """Train, evaluate and record one run; one that another study beside it has done is copied."""
     for twin in job.folder.parent.glob(f"*/{RUNS}/{job.path.name}"):
         write_text(job.path, json_text({**json.loads(twin.read_text()), "variant": job.variant}))
         return
@@ -207,14 +207,14 @@ def run_job(job: Job) -> None:
         if job.device == "cpu":  # the time that other programs do not change; a GPU's work is not in it
             result["processor_seconds"] = time.process_time() - processor_start
         test = make_loaders(dataset, batch_size=256).test
-        judged = {"last": run.last_network, "best": run.network}
+        networks = {"last": run.last_network, "best": run.network}
         result |= {
             "status": run.status,
             "best_epoch": run.best_epoch,
             "history": [asdict(epoch) for epoch in run.history],
             "classes": dataset.classes,
             "test": {
-                which: evaluate(test, network, nn.CrossEntropyLoss())._asdict() for which, network in judged.items()
+                which: evaluate(test, network, nn.CrossEntropyLoss())._asdict() for which, network in networks.items()
             },
         }
         result["per_class"] = per_class(result["test"]["best"]["confusion_matrix"], dataset.classes)
@@ -229,12 +229,12 @@ def _dataset(root: Path, features: str) -> Dataset:
     return load_dataset(root, features)
 
 
-def load_results(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+def load_results(jobs: Sequence[StudyRun]) -> list[dict[str, Any]]:
     """The results of those jobs that are done, in the jobs' order, each with its `run`, the name of its file."""
     return [{**json.loads(job.path.read_text()), "run": job.path.stem} for job in jobs if job.path.exists()]
 
 
-def write_table(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+def write_table(jobs: Sequence[StudyRun]) -> list[dict[str, Any]]:
     """Write the study's tidy table, a row a run (COLUMNS), as table.csv in its folder, and return its rows."""
     rows = []
     for result in load_results(jobs):

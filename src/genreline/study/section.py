@@ -20,9 +20,9 @@ from genreline.study.page import Block, Heading, Items, Picture, Table, Text
 from genreline.study.provenance import checked, count_text, made_of
 from genreline.study.records import (
     MIN_SEEDS,
-    Entry,
     Metric,
-    Run,
+    RunRecord,
+    VariantResult,
     Verdict,
     accuracy_of,
     best_entry,
@@ -54,7 +54,7 @@ def _anchor(name: str) -> str:
     return re.sub(r"\W+", "-", name)
 
 
-def section(study: Study, runs: list[Run], flags: list[str]) -> list[Block]:
+def section(study: Study, runs: list[RunRecord], flags: list[str]) -> list[Block]:
     """Everything that a study has to say: its runs and what a reader must be warned of, as `checked` gives them."""
     entries = entries_of(study, runs)
     blocks: list[Block] = [
@@ -80,13 +80,13 @@ def section(study: Study, runs: list[Run], flags: list[str]) -> list[Block]:
     best = best_entry(entries)
     if best.completed:
         blocks += _of_classes(study, best)
-    curves = entries if entries[0].which == "best" else [Entry(next(iter(study.variants)), entries[0].runs)]
+    curves = entries if entries[0].which == "best" else [VariantResult(next(iter(study.variants)), entries[0].runs)]
     return blocks + _of_epochs(study, curves) + _of_changes(study, entries)
 
 
-def _table(study: Study, entries: list[Entry], caption: str) -> list[Block]:
+def _table(study: Study, entries: list[VariantResult], caption: str) -> list[Block]:
     """The figures of the entries in the study's orientation, and the comment on them."""
-    columns: dict[str, Callable[[Entry], str]] = {
+    columns: dict[str, Callable[[VariantResult], str]] = {
         "setting": lambda entry: entry.setting if entry.completed else "-",
         "seeds": lambda e: (
             str(len(e.runs)) if len(e.completed) == len(e.runs) else f"{len(e.completed)} of {len(e.runs)}"
@@ -109,7 +109,7 @@ def _table(study: Study, entries: list[Entry], caption: str) -> list[Block]:
     return [Table(f"{study.name}: test accuracy and macro F1, {caption}", rows), *_comment(study, entries)]
 
 
-def _status(entry: Entry) -> str:
+def _status(entry: VariantResult) -> str:
     if not entry.runs:
         return "not run"
     parts = []
@@ -122,7 +122,7 @@ def _status(entry: Entry) -> str:
     return "; ".join(parts)
 
 
-def _comment(study: Study, entries: list[Entry]) -> list[Block]:
+def _comment(study: Study, entries: list[VariantResult]) -> list[Block]:
     """What the figures say, in words."""
     best = best_entry(entries)
     if not best.completed:
@@ -138,16 +138,16 @@ def _comment(study: Study, entries: list[Entry]) -> list[Block]:
     baseline = entries[next((i for i, settings in enumerate(study.variants.values()) if not settings), 0)]
     reference, role = (baseline, "the baseline") if baseline.completed else (best, "the best by validation")
     if not study.repeats:
-        items += _judged(entries, reference, role, f1_of, "Macro F1")
+        items += _differences(entries, reference, role, f1_of, "Macro F1")
     if _changes_gap(entries):
-        items += _judged(entries, reference, role, gap_of, "The gap between validation and train loss")
+        items += _differences(entries, reference, role, gap_of, "The gap between validation and train loss")
     if _changes_time(entries):
-        items += _judged(entries, reference, role, seconds_of, "Time", " s", 1)
+        items += _differences(entries, reference, role, seconds_of, "Time", " s", 1)
         fast, slow = (pick(filter(_done, entries), key=lambda e: mean_of(e, seconds_of)) for pick in (min, max))
         ratio = mean_of(slow, seconds_of) / mean_of(fast, seconds_of)
         items.append(f"Fastest: {fast.name}; slowest: {slow.name}, which took {ratio:.1f} times as long.")
-    if mute := [entry.name for entry in entries if entry.completed and _says_one_class(entry)]:
-        items.append(f"Learned nothing, one class for every sample in every completed run: {', '.join(mute)}.")
+    if degenerate := [entry.name for entry in entries if entry.completed and _says_one_class(entry)]:
+        items.append(f"Learned nothing, one class for every sample in every completed run: {', '.join(degenerate)}.")
     if bad := [entry for entry in entries if any(run.status != "completed" for run in entry.runs)]:
         reasons = [", ".join([_status(e), *sorted({run.reason for run in e.runs if run.reason})]) for e in bad]
         why = "; ".join(f"{entry.name} ({reason})" for entry, reason in zip(bad, reasons, strict=True))
@@ -155,14 +155,20 @@ def _comment(study: Study, entries: list[Entry]) -> list[Block]:
     return [Items(items)]
 
 
-def _done(entry: Entry) -> bool:
+def _done(entry: VariantResult) -> bool:
     return bool(entry.completed)
 
 
-def _judged(
-    entries: list[Entry], reference: Entry, role: str, metric: Metric, noun: str, unit: str = "", digits: int = 3
+def _differences(
+    entries: list[VariantResult],
+    reference: VariantResult,
+    role: str,
+    metric: Metric,
+    noun: str,
+    unit: str = "",
+    digits: int = 3,
 ) -> list[str]:
-    """Which differences from the reference exceed the spread between seeds, which do not, which cannot be judged."""
+    """Which differences from the reference exceed the spread between seeds, which do not, which cannot be tested."""
     verdicts = compare(entries, reference, metric)
     tested = [verdict for verdict in verdicts if verdict.n >= MIN_SEEDS]
     against = f"{noun} against {reference.name} ({role})"
@@ -191,19 +197,19 @@ def _p_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def _says_one_class(entry: Entry) -> bool:
+def _says_one_class(entry: VariantResult) -> bool:
     matrices = [np.array(run.test[entry.which].confusion_matrix) for run in entry.completed]
     return all(np.count_nonzero(matrix.sum(axis=0)) == 1 for matrix in matrices)
 
 
-def _grid(study: Study, by_variant: list[list[Entry]]) -> Table:
+def _grid(study: Study, by_variant: list[list[VariantResult]]) -> Table:
     """The validation figures by which each variant's setting is chosen."""
     rows = [["variant", *(entry.setting for entry in by_variant[0])]]
     rows += [[same[0].name, *(spread_text(entry.values(val_f1_of).values()) for entry in same)] for same in by_variant]
     return Table(f"{study.name}: validation macro F1 of each setting, by which the best is chosen", rows)
 
 
-def _reproducibility(runs: Sequence[Run]) -> list[Block]:
+def _reproducibility(runs: Sequence[RunRecord]) -> list[Block]:
     """Whether runs of the same settings and seed are equal to the last bit, and those of other seeds are not."""
     groups: dict[str, list[str]] = defaultdict(list)
     seeds: dict[str, set[int]] = defaultdict(set)
@@ -230,7 +236,7 @@ def _reproducibility(runs: Sequence[Run]) -> list[Block]:
 _UNEQUAL = Text("The same settings, data, device and seed gave different figures: training is not reproducible.", True)
 
 
-def _devices(entries: list[Entry]) -> list[Block]:
+def _devices(entries: list[VariantResult]) -> list[Block]:
     """The times of the devices, or that there was none to compare."""
     done = [entry for entry in entries if entry.completed]
     missing = [entry for entry in entries if not entry.completed and entry.runs]
@@ -251,7 +257,7 @@ def _devices(entries: list[Entry]) -> list[Block]:
     return [Text(text) for text in texts]
 
 
-def _of_classes(study: Study, best: Entry) -> list[Block]:
+def _of_classes(study: Study, best: VariantResult) -> list[Block]:
     """Per-class figures and confusion matrix of the best entry."""
     classes = best.completed[0].classes
     matrices = [np.array(run.test[best.which].confusion_matrix) for run in best.completed if run.classes == classes]
@@ -285,7 +291,7 @@ def _of_classes(study: Study, best: Entry) -> list[Block]:
     ]
 
 
-def _of_epochs(study: Study, entries: list[Entry]) -> list[Block]:
+def _of_epochs(study: Study, entries: list[VariantResult]) -> list[Block]:
     """Loss curves, and the learning rate's traces where a scheduler moves it."""
     shown = {
         entry.name + (" (diverged)" if any(run.status == "diverged" for run in entry.runs) else ""): [
@@ -324,7 +330,7 @@ def _of_epochs(study: Study, entries: list[Entry]) -> list[Block]:
     return blocks
 
 
-def _of_changes(study: Study, entries: list[Entry]) -> list[Block]:
+def _of_changes(study: Study, entries: list[VariantResult]) -> list[Block]:
     """Time against performance, and the gap between the losses, where the variants change these."""
     done = [entry for entry in entries if entry.completed]
     blocks: list[Block] = []
@@ -360,14 +366,14 @@ def _of_changes(study: Study, entries: list[Entry]) -> list[Block]:
     return blocks
 
 
-def _changes_time(entries: Iterable[Entry]) -> bool:
+def _changes_time(entries: Iterable[VariantResult]) -> bool:
     """Whether batch size, patience or device set the entries apart, two of which completed."""
     done = [(entry, run) for entry in entries for run in entry.completed]
     apart = {(run.config.get("batch_size"), run.config.get("patience"), run.device) for _, run in done}
     return len(apart) > 1
 
 
-def _changes_gap(entries: Iterable[Entry]) -> bool:
+def _changes_gap(entries: Iterable[VariantResult]) -> bool:
     """Whether weight decay or dropout set the entries apart."""
     configs = [run.config for entry in entries for run in entry.runs]
     apart = {(c.get("model", {}).get("dropout"), c.get("optimizer", {}).get("weight_decay")) for c in configs}
