@@ -6,6 +6,7 @@ command line prints that line and nothing else. Anything that is not a Genreline
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class GenrelineError(Exception):
@@ -17,7 +18,13 @@ class AudioError(GenrelineError):
 
 
 class TruncatedError(AudioError):
-    """A sound whose end is missing or damaged; what could be read of it has been handed over by then."""
+    """A sound whose end is missing or damaged.
+
+    Whoever reads it block by block has all that could be read by then. `timeline` is the Timeline that a Recognizer
+    made of it, or None where nothing could be read.
+    """
+
+    timeline: Any = None
 
 
 class DataError(GenrelineError):

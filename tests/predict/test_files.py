@@ -12,6 +12,7 @@ import soundfile
 from genreline.audio.decode import SUFFIXES
 from genreline.errors import ConfigError, DataError
 from genreline.predict.files import FORMATS, SongTask, find_songs, parse_formats, predict_files
+from genreline.predict.timeline import Timeline
 
 MODEL = "course-fnn"
 
@@ -136,3 +137,22 @@ print([name for name in ("matplotlib", "sklearn", "pandas", "ray") if name in sy
     )
     assert done.stdout.splitlines()[-1] == "[] 1"
     assert list(tmp_path.rglob("song.csv"))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_could_be_read_of_a_cut_file_is_kept(tmp_path, jobs):
+    whole, cut = tmp_path / "whole.wav", tmp_path / "cut.wav"
+    soundfile.write(whole, np.random.default_rng(0).normal(0, 0.1, 20 * 8000), 8000, subtype="PCM_16")
+    cut.write_bytes(whole.read_bytes()[: 44 + 2 * 100_000])  # 12.5 s
+    songs = find_songs([whole, cut], tmp_path / "out")
+    records = dict(predict_files(songs, "course-fnn", ("csv",), jobs))
+    assert "error" not in records[0]
+    assert "truncated" in records[1]["error"]
+    assert "first 12.5 s" in records[1]["error"]
+    kept = Timeline.from_csv((tmp_path / "out" / "cut.csv").read_text())
+    assert kept.duration_s == records[1]["duration_s"] == 12.5
+    assert kept.labels[:12] == Timeline.from_csv((tmp_path / "out" / "whole.csv").read_text()).labels[:12]
+    (tmp_path / "out" / "cut.csv").unlink()
+    strict = dict(predict_files(songs, "course-fnn", ("csv",), jobs, strict=True))
+    assert "truncated" in strict[1]["error"]
+    assert not (tmp_path / "out" / "cut.csv").exists()

@@ -28,9 +28,12 @@ def predict(
     raw_rate_hz: Annotated[
         int | None, typer.Option(metavar="HZ", help="The stream is raw: 16-bit mono samples at this rate.")
     ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Write nothing of a file that ends early.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the timeline of each song, STEM.csv and STEM.png, and print a summary; exit 1 if a song failed.
+
+    Of a file that ends early, the timeline of what could be read is written, and the exit code is 1 all the same.
 
     Folders are searched for audio, and their subfolders appear again below --out. The rows of a stream (-)
     are printed as CSV, each as soon as its second has arrived, and nothing is written.
@@ -55,13 +58,14 @@ def predict(
     results: dict[int, dict[str, Any]] = {}
     with progress_bar() as progress:
         for place, song in progress.track(
-            predict_files(found, model, chosen, jobs, recognizer), len(found), description="predicting"
+            predict_files(found, model, chosen, jobs, recognizer, strict), len(found), description="predicting"
         ):
             results[place] = song
             if "error" in song:
                 complain(GenrelineError(song["error"]))
     songs = failed + [results[place] for place in sorted(results)]
-    done = [song for song in songs if "error" not in song]
+    done = [song for song in songs if "dominant" in song]
+    n_failed = sum("error" in song for song in songs)
     if as_json:
         print_json(songs)
     else:
@@ -78,9 +82,9 @@ def predict(
         ]
         if done:
             print_table(["file", "seconds", "genre", "mean probability", "runs", "timeline"], rows)
-        if len(done) < len(songs):
-            typer.echo(f"{len(songs) - len(done)} of {len(songs)} files failed, see above")
-    if len(done) < len(songs):
+        if n_failed:
+            typer.echo(f"{n_failed} of {len(songs)} files failed, see above")
+    if n_failed:
         raise typer.Exit(1)
 
 

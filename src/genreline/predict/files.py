@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genreline.audio.decode import SUFFIXES
-from genreline.errors import ConfigError, DataError, GenrelineError
+from genreline.errors import ConfigError, DataError, GenrelineError, TruncatedError, first_line
 from genreline.parallel import map_unordered
 from genreline.predict.player import save_player
 from genreline.predict.recognizer import Recognizer
@@ -32,6 +32,7 @@ class _PredictTask:
     song: SongTask
     model: str
     formats: tuple[str, ...]
+    strict: bool
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
@@ -81,14 +82,17 @@ def predict_files(
     formats: tuple[str, ...] = DEFAULT_FORMATS,
     jobs: int | None = None,
     recognizer: Recognizer | None = None,
+    strict: bool = False,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Write each song's timeline in each format; yield (its place in `songs`, its record) as each is done.
 
-    A record holds file, duration_s, dominant, overall, n_runs, and the path of each format; or file and error.
+    A record holds file, duration_s, dominant, overall, n_runs, and the path of each format; or file and error; or, of a
+    file that ends early, all of these: its timeline is that of what could be read.
 
     Args:
         model: a model folder, or the name of one that ships.
         jobs: the number of processes; 1 means this one. Default: one for every eight songs, at most one for each core.
+        strict: write nothing of a file that ends early.
         recognizer: the model, if it is loaded already. Other processes load it by its name.
 
     Raises:
@@ -99,9 +103,9 @@ def predict_files(
     if jobs == 1 or len(songs) <= 1:
         recognizer = recognizer or Recognizer.load(model)
         for i, song in enumerate(songs):
-            yield i, _predict_file(song, recognizer, formats)
+            yield i, _predict_file(song, recognizer, formats, strict)
         return
-    tasks = [_PredictTask(song, model, formats) for song in songs]
+    tasks = [_PredictTask(song, model, formats, strict) for song in songs]
     places = {task: i for i, task in enumerate(tasks)}
     for task, record in map_unordered(_predict_in_worker, tasks, min(jobs, len(songs))):
         yield places[task], record
@@ -112,14 +116,23 @@ def _predict_in_worker(task: _PredictTask) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(1)
-    return _predict_file(task.song, _load_once(task.model), task.formats)
+    return _predict_file(task.song, _load_once(task.model), task.formats, task.strict)
 
 
-def _predict_file(song: SongTask, recognizer: Recognizer, formats: tuple[str, ...]) -> dict[str, Any]:
+def _predict_file(song: SongTask, recognizer: Recognizer, formats: tuple[str, ...], strict: bool) -> dict[str, Any]:
     """Write one song's timeline. An error goes into the record, so that the other songs are still done."""
     path = song.path
+    problem = {}
     try:
-        timeline = recognizer(path)
+        try:
+            timeline = recognizer(path)
+        except TruncatedError as error:
+            if strict or error.timeline is None:
+                raise
+            timeline = error.timeline
+            problem = {
+                "error": f"{first_line(error)}; the timeline of its first {timeline.duration_s:.1f} s is written"
+            }
         written = {}
         for name in formats:
             target = song.stem.with_name(f"{song.stem.name}.{name}")
@@ -138,6 +151,7 @@ def _predict_file(song: SongTask, recognizer: Recognizer, formats: tuple[str, ..
         return {"file": str(path), "error": " ".join(str(error).splitlines())}
     return {
         "file": str(path),
+        **problem,
         **written,
         "duration_s": timeline.duration_s,
         "dominant": timeline.dominant,

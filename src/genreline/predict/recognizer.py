@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from genreline.audio.decode import RATE_HZ, AudioSource, Waveform, blocks, resampled_blocks, source_name
 from genreline.audio.features import features, segments
 from genreline.data.loaders import Loader, make_loader
-from genreline.errors import AudioError, ConfigError
+from genreline.errors import AudioError, ConfigError, TruncatedError
 from genreline.predict.timeline import Timeline
 from genreline.train.checkpoint import Model, load_model
 from genreline.train.loop import evaluating
@@ -65,6 +65,7 @@ class Recognizer:
                 own rate.
 
         Raises:
+            TruncatedError: the sound ends early; its `timeline` is that of what could be read.
             AudioError: the sound cannot be decoded (see `genreline.audio.decode.decode`), or the array is not one
                 channel of floats.
             ConfigError: `rate_hz` is given for a file.
@@ -79,16 +80,26 @@ class Recognizer:
             title = Path(source_name(source)).stem
         rows: list[NDArray[np.float32]] = []
         n_samples = 0
-        for waveform, probabilities in self.predict_blocks(waveforms):
-            n_samples += len(waveform)
-            rows.append(probabilities)
-        return Timeline(
+        truncated = None
+        try:
+            for waveform, probabilities in self.predict_blocks(waveforms):
+                n_samples += len(waveform)
+                rows.append(probabilities)
+        except TruncatedError as error:
+            if not rows:
+                raise
+            truncated = error
+        timeline = Timeline(
             classes=self.model.classes,
             probabilities=np.concatenate(rows),
             duration_s=n_samples / RATE_HZ,
             title=title,
             model=self.model.name,
         )
+        if truncated:
+            truncated.timeline = timeline
+            raise truncated
+        return timeline
 
     def predict_blocks(
         self, waveforms: Iterable[Array], rate_hz: int = RATE_HZ
