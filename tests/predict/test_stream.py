@@ -111,8 +111,8 @@ def test_ctrl_c_ends_with_what_there_is(stream, samples):
         (b"no sound at all" * 1000, (), "<stdin>: not an audio file"),
         (b"", ("--raw-rate-hz", "8000"), "<stdin>: is shorter than a sample"),
         (b"", ("--raw-rate-hz", "12"), "a rate of 12 Hz is absurd"),
-        (b"", ("song.wav",), "a stream is heard alone"),
-        (b"", ("--json",), "a stream is heard alone"),
+        (b"", ("song.wav",), "a stream must be the only input"),
+        (b"", ("--json",), "a stream must be the only input"),
     ],
 )
 def test_what_is_wrong_is_one_line(stream, data, args, message):

@@ -12,6 +12,7 @@ import struct
 import time
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import psutil
@@ -182,7 +183,7 @@ class SlowReader:
 
 
 def test_a_client_that_reads_slowly_is_served_and_one_that_stops_is_dropped():
-    idle_timeout_s = 0.2
+    idle_timeout_s = 1.0
 
     async def read_slowly_then_stop():
         transport = SlowReader(n_waiting=1_000_000)
@@ -190,7 +191,7 @@ def test_a_client_that_reads_slowly_is_served_and_one_that_stops_is_dropped():
         protocol = careful_protocol(Limits(idle_timeout_s=idle_timeout_s))(Config(None), ServerState(), {}, loop)
         protocol.connection_made(transport)
         protocol.pause_writing()
-        for _ in range(20):  # four times the timeout, with a byte read well within each
+        for _ in range(10):  # twice the timeout, with a byte read well within each
             await asyncio.sleep(idle_timeout_s / 5)
             transport.n_waiting -= 1
         assert not transport.is_aborted
@@ -199,7 +200,8 @@ def test_a_client_that_reads_slowly_is_served_and_one_that_stops_is_dropped():
                 await asyncio.sleep(idle_timeout_s / 5)
         protocol.connection_lost(None)
 
-    asyncio.run(read_slowly_then_stop())
+    with ThreadPoolExecutor(1) as thread:  # Playwright, in another test, leaves an event loop in this one
+        thread.submit(asyncio.run, read_slowly_then_stop()).result()
 
 
 def test_who_does_not_read_the_answer_holds_no_worker(strict, long_song, song, eventually):
