@@ -31,3 +31,21 @@ def test_imports_are_light(statement):
     program = f"import sys; {statement}; print(sorted({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
+
+
+@pytest.mark.slow
+def test_a_users_script_is_clean_under_mypy_strict(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from genreline import Config, ConvNet, FeedForward, Model, OptimizerConfig, Recognizer\n"
+        "from genreline import fit, load_dataset, save_model, train\n"
+        "config = Config(epochs=5, optimizer=OptimizerConfig(name='AdamW', lr=1e-3))\n"
+        "data = load_dataset('dataset', config.features)\n"
+        "save_model(Model.from_fit(fit(config, data), data), 'model')\n"
+        "network = ConvNet((21, 128), 4, padding=2, pooling=2, activation='ReLU')\n"
+        "small = FeedForward(26, 4)\n"
+        "print(train, [run.label for run in Recognizer.load('model')('song.mp3').runs()])\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(script)]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert result.returncode == 0, result.stdout

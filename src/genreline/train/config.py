@@ -27,7 +27,7 @@ class FeedForwardConfig(_Settings):
     name: Literal["fnn"] = "fnn"
     activation: str | None = None
     """A class of torch.nn by name, at the input of every linear layer but the first (assignment, step 3.2)."""
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     """At the input of every linear layer but the first (assignment, step 3.6)."""
 
 
@@ -35,14 +35,14 @@ class ConvNetConfig(_Settings):
     """Four convolutions, 1-16-32-64-128, kernel 5, then x-1024-256-32-classes (assignment, step 2.2)."""
 
     name: Literal["cnn"] = "cnn"
-    padding: int = Field(2, ge=0, le=4)
-    pooling: int = Field(2, ge=1)
+    padding: int = Field(default=2, ge=0, le=4)
+    pooling: int = Field(default=2, ge=1)
     """Kernel of the max pooling after each convolution; 1 is none. 2.3 has padding 0 and pooling 1, 2.4 has 2 and 2."""
     activation: str | None = None
     """A class of torch.nn by name: after every convolution, before pooling, and at every linear layer's input (3.2)."""
     batch_norm: bool = False
     """BatchNorm2d before the activation of every convolution (assignment, step 3.5)."""
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     """At the input of every linear layer (assignment, step 3.6)."""
 
 
@@ -52,7 +52,7 @@ class OptimizerConfig(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
     name: str = "SGD"
-    lr: float = Field(0.002, gt=0)
+    lr: float = Field(default=0.002, gt=0)
 
 
 class SchedulerConfig(BaseModel):
@@ -74,16 +74,16 @@ class Config(_Settings):
     """Whether training varies melgrams as other recordings would (`train/augment.py`)."""
     optimizer: OptimizerConfig = OptimizerConfig()
     scheduler: SchedulerConfig | None = None
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    class_balance: float = Field(0.0, ge=0, le=1)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    class_balance: float = Field(default=0.0, ge=0, le=1)
     """Exponent of the weights that the loss gives to rare classes: 0 weighs samples alike, 1 weighs classes alike."""
-    weight_averaging: float = Field(0.0, ge=0, lt=1)
+    weight_averaging: float = Field(default=0.0, ge=0, lt=1)
     """Decay of an exponential moving average of the weights, which is then what is validated and kept; 0 is none."""
-    epochs: int = Field(30, ge=1)
-    patience: int | None = Field(None, ge=1)
+    epochs: int = Field(default=30, ge=1)
+    patience: int | None = Field(default=None, ge=1)
     """Early stopping: end after as many epochs in a row without a better validation macro F1 (assignment, step 3.7)."""
-    batch_size: int = Field(16, ge=1, le=2**20)
-    seed: int = Field(0, ge=0, lt=2**63)
+    batch_size: int = Field(default=16, ge=1, le=2**20)
+    seed: int = Field(default=0, ge=0, lt=2**63)
 
     @model_validator(mode="before")
     @classmethod
