@@ -239,6 +239,8 @@ def test_a_folder_in_every_format(run, songs, model_folder):
         (["train", "COURSE", "--out", "x", "--set", "lr=1"], "did you mean optimizer.lr?"),
         (["train", "COURSE", "--out", "x", "--set", "optimizer.name=adamw"], "did you mean AdamW?"),
         (["prepare", "COURSE", "x", "--split", "80/10/20"], "add up to 100"),
+        (["study", "fnn", "--data", "nowhere", "--out", "x"], "nowhere: is no dataset with mfccs"),
+        (["predict", ""], "one of the names is empty"),
         (["train", "COURSE", "--out", "x", "--model", "cnn"], "a cnn needs melgrams"),
         (["train", "COURSE", "--out", "x", "--device", "warp"], "device 'warp'"),
         (["train", "nowhere", "--out", "x"], "there is no such folder"),
@@ -259,8 +261,9 @@ def test_misuse_is_one_line_and_exit_code_2(run, course, tmp_path, monkeypatch, 
     assert code == 2
     assert out == ""
     assert message in err
-    if err.startswith("genreline:"):
-        assert err.count("genreline:") == 1
+    if "Usage:" not in err:  # typer's own lines
+        assert err.count("error: ") == 1
+        assert err.splitlines()[-1].startswith("error: ")
     assert "Traceback" not in err
     assert not (tmp_path / "x").exists()
 
@@ -333,7 +336,7 @@ def test_prepare(run, tmp_path):
     assert "bad.mp3: not an audio file" in err
     code, _, err = run("prepare", tmp_path / "music", tmp_path / "kinds", "--features", "mfccs,chroma")
     assert (code, err.strip().count("\n")) == (2, 0)
-    assert "chroma cannot be computed" in err
+    assert "there is no chroma" in err
 
 
 def test_the_time_left_is_told_of_items_that_take_minutes():

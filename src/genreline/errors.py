@@ -45,8 +45,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     Capitals do not count, and neither does what stands before a name's last dot: `lr` resembles `optimizer.lr`.
     """
     names = list(known)
-    spellings = {each.lower(): each for each in names}
-    spellings = {each.rpartition(".")[2].lower(): each for each in names} | spellings
+    spellings = {each.rpartition(".")[2].lower(): each for each in names}
+    spellings |= {each.lower(): each for each in names}
     if close := difflib.get_close_matches(name.lower(), spellings, 1, 0.7):
         return f"; did you mean {spellings[close[0]]}?"
     return f"; known are {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"

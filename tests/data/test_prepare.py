@@ -196,7 +196,7 @@ def test_a_given_split_never_has_a_recording_in_two_sets(folders, tmp_path):
 
 
 def test_what_will_not_do_is_said(folders, tmp_path):
-    with pytest.raises(ConfigError, match="chroma cannot be computed; choose from mfccs, melgrams"):
+    with pytest.raises(ConfigError, match="there is no chroma; choose from mfccs, melgrams"):
         prepare(folders, tmp_path / "out", kinds=["chroma"])
     with pytest.raises(ConfigError, match="inside of the source"):
         prepare(folders, folders / "out")

@@ -263,6 +263,7 @@ def study(
         raise ConfigError(
             "study: name a study (NAME or FILE) and a dataset (--data DIR); `genreline study --list` prints the studies"
         )
+    n_usable = 0
     for name in names:
         chosen = load_study(name)
         todo = jobs_of(chosen, data, out, seeds, epochs, device)
@@ -285,6 +286,9 @@ def study(
         print_table(columns, [[f"{r[c]:.3f}" if isinstance(r[c], float) else r[c] for c in columns] for r in rows])
         for reason in sorted({row["reason"] for row in rows} - {""}):
             typer.echo(f"failed: {reason}")
+        n_usable += sum(row["status"] != "failed" for row in rows)
+    if not n_usable:  # a variant that cannot run is an answer; a study of which nothing ran is none
+        raise typer.Exit(1)
 
 
 def report(

@@ -189,6 +189,8 @@ def _fetched(sources: list[str]) -> tuple[dict[str, Path], list[dict[str, Any]]]
     """The file or folder of each source, URLs downloaded; and a record of each URL that failed."""
     from genreline.fetch.cache import fetch_all, is_url
 
+    if "" in sources:
+        raise ConfigError("AUDIO: one of the names is empty; give files, folders or URLs")
     if not any(map(is_url, sources)):
         return {source: Path(source) for source in sources}, []
     from rich.markup import escape

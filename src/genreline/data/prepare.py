@@ -111,8 +111,8 @@ def prepare(
     """
     unknown = sorted(set(kinds) - set(FEATURE_SHAPES))
     if unknown or not kinds:
-        named, known = ", ".join(unknown) or "none", ", ".join(FEATURE_SHAPES)
-        raise ConfigError(f"features: {named} cannot be computed; choose from {known}")
+        wrong = f"there is no {', '.join(unknown)}" if unknown else "none given"
+        raise ConfigError(f"features: {wrong}; choose from {', '.join(FEATURE_SHAPES)}")
     kinds = [kind for kind in FEATURE_SHAPES if kind in kinds]
     found, out = read_source(source), Path(out).absolute()
     if out.is_relative_to(found.root) and Path(source).is_dir():
@@ -298,6 +298,8 @@ def _split_text(split: str | Path | None, given: Sequence[str] | None, shares: M
 def _given_split(found: RecordingList, split: str | Path | None) -> list[str] | None:
     """The set of each recording, if the split file or else the source says so."""
     if split:
+        if not Path(split).is_file():
+            raise ConfigError(f"split {split}: is neither a file nor percentages like 80/10/10")
         given, where = read_split_file(split, found.recordings), str(split)
     elif found.is_split:
         given, where = [recording.split for recording in found.recordings], str(found.root)

@@ -92,8 +92,8 @@ def predict_files(
     Args:
         model: a model folder, or the name of one that ships.
         jobs: the number of processes; 1 means this one. Default: one for every eight songs, at most one for each core.
-        strict: write nothing of a file that ends early.
         recognizer: the model, if it is loaded already. Other processes load it by its name.
+        strict: write nothing of a file that ends early.
 
     Raises:
         CheckpointError: the model cannot be loaded.

@@ -37,7 +37,7 @@ def infer(loader: Iterable[tuple[Tensor, ...]] | Loader, model: nn.Module) -> li
 
 
 class Recognizer:
-    """Recognises the genre of every second of a sound.
+    """Recognizes the genre of every second of a sound.
 
     >>> recognizer = Recognizer.load("genres7-cnn")
     >>> timeline = recognizer("song.mp3")
@@ -80,26 +80,24 @@ class Recognizer:
             title = Path(source_name(source)).stem
         rows: list[NDArray[np.float32]] = []
         n_samples = 0
-        truncated = None
         try:
             for waveform, probabilities in self.predict_blocks(waveforms):
                 n_samples += len(waveform)
                 rows.append(probabilities)
         except TruncatedError as error:
-            if not rows:
-                raise
-            truncated = error
-        timeline = Timeline(
+            if rows:
+                error.timeline = self._timeline(rows, n_samples, title)
+            raise
+        return self._timeline(rows, n_samples, title)
+
+    def _timeline(self, rows: list[NDArray[np.float32]], n_samples: int, title: str) -> Timeline:
+        return Timeline(
             classes=self.model.classes,
             probabilities=np.concatenate(rows),
             duration_s=n_samples / RATE_HZ,
             title=title,
             model=self.model.name,
         )
-        if truncated:
-            truncated.timeline = timeline
-            raise truncated
-        return timeline
 
     def predict_blocks(
         self, waveforms: Iterable[Array], rate_hz: int = RATE_HZ

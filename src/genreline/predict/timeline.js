@@ -1,8 +1,8 @@
 /* The genre timeline in a browser: a lane for each genre, in it each second a bar as high as the genre's probability.
  *
- * The same picture as plot.py's. Labels, runs and means come from timeline.py, not from here. It has no dependencies, needs timeline.css
- * (whose custom properties hold the colours, the page's ground too: --timeline-page), and works under a
- * Content-Security-Policy without 'unsafe-inline'. Titles and class names may be hostile: every text goes in as
+ * The same picture as plot.py's. Labels, runs and means come from timeline.py, not from here. It has no dependencies,
+ * needs timeline.css (whose custom properties hold the colours, the page's ground too: --timeline-page), and works under
+ * a Content-Security-Policy without 'unsafe-inline'. Titles and class names may be hostile: every text goes in as
  * textContent.
  *
  *   import { Timeline, formatTime, listRuns, percent } from "./timeline.js";

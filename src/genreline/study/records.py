@@ -30,7 +30,7 @@ class _Record(BaseModel):
 
 
 class EpochRecord(_Record):
-    """A line of a run's history (`learn.training.Epoch`)."""
+    """A line of a run's history (`train.loop.Epoch`)."""
 
     train_loss: Number
     val_loss: Number
@@ -50,7 +50,7 @@ class TestRecord(_Record):
 
 
 class RunRecord(_Record):
-    """A result file, as `studies.run_job` writes it."""
+    """A result file, as `runner.run_job` writes it."""
 
     variant: str
     seed: int

@@ -26,7 +26,7 @@ from torch import nn
 
 from genreline.data.layout import Dataset, digest, load_dataset
 from genreline.data.loaders import make_loaders
-from genreline.errors import ConfigError, GenrelineError
+from genreline.errors import ConfigError, DataError, GenrelineError
 from genreline.files import json_text, write_text
 from genreline.parallel import map_unordered
 from genreline.provenance import versions
@@ -141,7 +141,7 @@ def jobs_of(
         epochs: instead of what the study says, for a quick look.
 
     Raises:
-        ConfigError: settings that make no sense. DataError: a dataset that cannot be digested.
+        ConfigError: settings that make no sense. DataError: no dataset, or one without the features of the study.
     """
     over = [f"epochs={epochs}"] if epochs else []
     jobs = []
@@ -152,6 +152,8 @@ def jobs_of(
                 chosen = [f"{key}={value}" for key, value in zip(study.grid, values, strict=True)]
                 config = load_config(overrides=[*study.base, *settings, *chosen, *over, f"seed={seed}"])
                 if config.features not in digests:
+                    if not (Path(data) / "train" / config.features / "X.npy").is_file():
+                        raise DataError(f"{data}: is no dataset with {config.features}; `genreline check` says why")
                     digests[config.features] = digest(data, config.features)
                 job = StudyRun(
                     variant=", ".join([variant, *chosen]),
