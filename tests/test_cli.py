@@ -21,7 +21,7 @@ import typer
 
 import genreline
 from genreline.cli import app
-from genreline.cli.listening import predict
+from genreline.cli.predict import predict
 from genreline.cli.terminal import progress_bar
 from genreline.predict.recognizer import DEFAULT_MODEL
 from genreline.train.checkpoint import Model, load_model, save_model

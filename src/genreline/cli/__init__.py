@@ -1,5 +1,7 @@
 """The command line. Thin: every command imports what it needs when it runs, so that `--help` answers at once.
 
+The files are named after the folders whose work the commands start: `data.py` has `check` and `prepare`.
+
 Exit codes: 0 all is well, 1 an item failed or a check found problems, 2 misuse or bad input, 130 Ctrl-C.
 """
 
@@ -8,8 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from genreline.cli.experiments import check, demo, evaluate, prepare, report, study, train
-from genreline.cli.listening import compare, predict, serve
+from genreline.cli import data, demo, predict, study, train, web
 from genreline.cli.terminal import complain
 from genreline.errors import GenrelineError
 
@@ -60,5 +61,8 @@ def options(
     """Recognize the genre of music second by second: datasets, small networks, and the timeline of any song."""
 
 
-for command in (check, prepare, train, evaluate, predict, compare, serve, study, report, demo):
+for command in (
+    *(data.check, data.prepare, train.train, train.evaluate, predict.predict, predict.compare, web.serve),
+    *(study.study, study.report, demo.demo),
+):
     app.command()(command)

@@ -1,4 +1,4 @@
-"""The commands of a song's journey: timelines of songs, labelled songs beside a test set, the web page."""
+"""The commands of predict/: a model and sounds become timelines."""
 
 import sys
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from genreline.cli.options import ModelName
 from genreline.cli.terminal import AsJson, complain, print_json, print_table, progress_bar
 from genreline.errors import ConfigError, GenrelineError
 
@@ -89,7 +90,7 @@ def predict(
 
 
 def compare(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder, or the name of one that ships.")],
+    model: ModelName,
     songs: Annotated[
         list[str], typer.Argument(metavar="SONG...", help="Audio files, folders or URLs whose genre is known.")
     ],
@@ -155,25 +156,6 @@ def compare(
         )
     if len(done) < len(results):
         raise typer.Exit(1)
-
-
-def serve(
-    host: Annotated[
-        str, typer.Option(help="The address to listen on; 0.0.0.0 is every one of this machine.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
-    root_path: Annotated[str, typer.Option(metavar="PATH", help="Where a proxy puts it, as /genres.")] = "",
-    allow_urls: Annotated[bool, typer.Option("--allow-urls", help="Fetch songs from public URLs.")] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Songs processed at once, each in a process of 0.5 GB.")] = 2,
-) -> None:
-    """Serve the web page and the HTTP API, until SIGTERM or Ctrl-C."""
-    try:
-        from genreline.web.limits import Limits
-        from genreline.web.serve import serve
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"serve: {error.name} is missing; pip install 'genreline[web]' brings it") from error
-
-    serve(host, port, root_path, allow_urls, Limits(workers=workers))
 
 
 def _predict_stream(model: str, raw_rate_hz: int | None) -> None:

@@ -1,0 +1,88 @@
+"""The commands of study/: many models become an answer."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genreline.cli.options import Backend, RayAddress, Where
+from genreline.cli.terminal import print_table, progress_bar
+from genreline.errors import ConfigError
+
+
+def study(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME|FILE...", help="Studies that ship, or files.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="A dataset in the course layout.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where results are kept.")] = Path("studies"),
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each variant, each with its own seed.")] = 3,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes side by side, one thread each.")] = 2,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each run (default: the study's).")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    backend: Where = Backend.processes,
+    ray_address: RayAddress = None,
+    show: Annotated[bool, typer.Option("--list", help="Print the studies that ship.")] = False,
+) -> None:
+    """Do the missing runs of a study and print its table; an interrupted study continues where it stopped."""
+    from rich.markup import escape
+
+    from genreline.study.runner import (
+        COLUMNS,
+        jobs_of,
+        load_study,
+        run_study,
+        shipped_studies,
+        write_study,
+        write_table,
+    )
+
+    if show:
+        shipped = [load_study(path) for path in shipped_studies().values()]
+        print_table(["study", "step", "runs", "question"], [[s.name, s.step, s.n_runs, s.question] for s in shipped])
+        return
+    if not names or not data:
+        raise ConfigError(
+            "study: name a study (NAME or FILE) and a dataset (--data DIR); `genreline study --list` prints the studies"
+        )
+    n_usable = 0
+    for name in names:
+        chosen = load_study(name)
+        todo = jobs_of(chosen, data, out, seeds, epochs, device)
+        write_study(chosen, out)
+        left = sum(not job.path.exists() for job in todo)
+        at_once = jobs if backend is Backend.processes else None
+        with progress_bar() as progress:
+            text = _study_text(chosen.name, left, at_once)
+            task = progress.add_task(text, total=len(todo), completed=len(todo) - left)
+            progress.advance(task, 0)  # the time left counts from now, not from the end of the first run
+            for job in run_study(todo, jobs, backend.value, ray_address):
+                left -= 1
+                text = _study_text(chosen.name, left, at_once)
+                text += f", done: {escape(job.variant)}, seed {job.config.seed}"
+                progress.update(task, advance=1, description=text)
+                if not progress.console.is_terminal:  # a log file gets a line a run instead of a display
+                    progress.console.print(f"{text}, {len(todo) - left} of {len(todo)} runs", soft_wrap=True)
+        rows = write_table(todo)
+        columns = COLUMNS[: COLUMNS.index("test_accuracy") + 1]
+        print_table(columns, [[f"{r[c]:.3f}" if isinstance(r[c], float) else r[c] for c in columns] for r in rows])
+        for reason in sorted({row["reason"] for row in rows} - {""}):
+            typer.echo(f"failed: {reason}")
+        n_usable += sum(row["status"] != "failed" for row in rows)
+    if not n_usable:  # a variant that cannot run is an answer; a study of which nothing ran is none
+        raise typer.Exit(1)
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Results, as `genreline study --out DIR` leaves them.")],
+    data: Annotated[Path | None, typer.Option(metavar="DATA", help="Show a melgram of each class of it.")] = None,
+) -> None:
+    """Write report.html and report.md into DIR: tables, figures and comments, from the results alone."""
+    from genreline.study.report import write_report
+
+    typer.echo(f"{write_report(folder, data)}: open it in a browser; report.md beside it says the same")
+
+
+def _study_text(study: str, left: int, at_once: int | None) -> str:
+    """What a study is at; how many runs a cluster has at work is not known (None)."""
+    return f"{study}: {left} left" if at_once is None else f"{study}: {min(at_once, left)} running"

@@ -1,0 +1,138 @@
+"""The commands of train/: a dataset becomes a model, and a model gets its figures."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genreline.cli.options import Data, ModelName
+from genreline.cli.terminal import AsJson, complain, print_json, print_table, progress_bar
+from genreline.errors import ConfigError, GenrelineError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from genreline.train.loop import Epoch
+
+
+class Features(StrEnum):
+    """The representations of a second (assignment, Data)."""
+
+    mfccs = "mfccs"
+    melgrams = "melgrams"
+
+
+class Network(StrEnum):
+    """The networks of steps 1.2 and 2.4."""
+
+    fnn = "fnn"
+    cnn = "cnn"
+
+
+class SetName(StrEnum):
+    """The sets of a dataset."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+
+
+def train(
+    data: Data,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The model folder to write.")],
+    features: Annotated[Features | None, typer.Option(help="Input of the network (default: mfccs).")] = None,
+    model: Annotated[Network | None, typer.Option(help="The assignment's fnn (default) or cnn.")] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="A TOML file of settings.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting, as optimizer.lr=0.01; repeatable."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the model that is in --out.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a network and keep the snapshot with the best validation macro F1.
+
+    Options override the settings of the file, and --set overrides both. The defaults are the assignment's: SGD at
+    0.002, cross-entropy, 30 epochs, batches of 16; --model cnn is the pooled and padded network of step 2.4.
+    """
+    from genreline.train.config import load_config
+
+    options = [f"features={features}"] * bool(features) + [f"model.name={model}"] * bool(model)
+    settings = load_config(config, [*options, *(set_ or [])])
+
+    from genreline.data.layout import load_dataset
+    from genreline.files import check_writable
+    from genreline.train.checkpoint import DESCRIPTION, Model, save_model
+    from genreline.train.loop import fit
+
+    if (out / DESCRIPTION).exists() and not force:
+        raise ConfigError(f"{out}: already holds a model; choose another --out, or overwrite it with --force")
+    dataset = load_dataset(data, settings.features)
+    check_writable(out)
+    with progress_bar() as progress:
+        task = progress.add_task("training", total=settings.epochs)
+        progress.advance(task, 0)  # the time left counts from now, not from the end of the first epoch
+        run = fit(settings, dataset, device, lambda epoch: _show_epoch(progress, task, epoch))
+    trained = Model.from_fit(run, dataset)
+    if run.best_epoch:
+        save_model(trained, out)
+    if as_json:
+        print_json({"model": str(out) if run.best_epoch else None, **trained.metrics, **trained.training})
+    elif run.status != "completed":
+        reason = "diverged (its loss is no number)" if run.status == "diverged" else "was interrupted"
+        typer.echo(f"the run {reason} after {len(run.history)} of {settings.epochs} epochs")
+    if not run.best_epoch:
+        complain(GenrelineError(f"{out}: no epoch had a finite loss, so no model is kept; lower optimizer.lr"))
+        raise typer.Exit(1)
+    val = trained.metrics["val"]
+    if not as_json:
+        typer.echo(
+            f"{out}: the snapshot of epoch {run.best_epoch}, validation macro F1 {val['f1_macro']:.3f}, accuracy "
+            f"{val['accuracy']:.3f}, loss {val['loss']:.3f}\nnext: genreline evaluate {out} {data}"
+        )
+    if run.status == "interrupted":
+        raise typer.Exit(130)
+
+
+def evaluate(
+    model: ModelName,
+    data: Data,
+    split: Annotated[SetName, typer.Option(help="The set to evaluate on.")] = SetName.test,
+    as_json: AsJson = False,
+) -> None:
+    """Print loss, macro F1, accuracy, per-class figures and the confusion matrix on a set."""
+    from genreline.data.layout import load_split
+    from genreline.train.checkpoint import load_model
+    from genreline.train.evaluate import evaluate_model
+
+    loaded = load_model(model)
+    figures = evaluate_model(loaded, load_split(data, split.value, loaded.config.features), f"{data / split.value}")
+    if as_json:
+        print_json(figures)
+        return
+    typer.echo(f"{model} on {data / split.value}: {figures['n']} seconds")
+    rows = [["by second", *(f"{figures[key]:.4f}" for key in ("loss", "f1_macro", "accuracy"))]]
+    if by_track := figures.get("by_track"):
+        rows.append(
+            [f"by track ({by_track['n']})", *(f"{by_track[key]:.4f}" for key in ("loss", "f1_macro", "accuracy"))]
+        )
+    print_table(["", "loss", "macro F1", "accuracy"], rows)
+    print_table(
+        ["class", "precision", "recall", "F1", "support"],
+        [
+            [name, f"{each['precision']:.3f}", f"{each['recall']:.3f}", f"{each['f1']:.3f}", each["support"]]
+            for name, each in figures["per_class"].items()
+        ],
+    )
+    matrix = [[name, *row] for name, row in zip(loaded.classes, figures["confusion_matrix"].tolist(), strict=True)]
+    print_table(["truth \\ predicted", *loaded.classes], matrix)
+
+
+def _show_epoch(progress: "Progress", task: Any, epoch: "Epoch") -> None:
+    losses = f"train loss {epoch.train_loss:.3f}  val loss {epoch.val_loss:.3f}  val F1 {epoch.val_f1_macro:.3f}"
+    losses += f"  lr {epoch.lr:.2g}"
+    progress.update(task, completed=epoch.epoch, description=losses)
+    if not progress.console.is_terminal:  # a log file gets a line an epoch instead of a display
+        progress.console.print(f"epoch {epoch.epoch}: {losses}")

@@ -1,0 +1,26 @@
+"""The command of web/: the service and its page."""
+
+from typing import Annotated
+
+import typer
+
+from genreline.errors import ConfigError
+
+
+def serve(
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; 0.0.0.0 is every one of this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    root_path: Annotated[str, typer.Option(metavar="PATH", help="Where a proxy puts it, as /genres.")] = "",
+    allow_urls: Annotated[bool, typer.Option("--allow-urls", help="Fetch songs from public URLs.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Songs processed at once, each in a process of 0.5 GB.")] = 2,
+) -> None:
+    """Serve the web page and the HTTP API, until SIGTERM or Ctrl-C."""
+    try:
+        from genreline.web.limits import Limits
+        from genreline.web.serve import serve
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"serve: {error.name} is missing; pip install 'genreline[web]' brings it") from error
+
+    serve(host, port, root_path, allow_urls, Limits(workers=workers))
