@@ -68,9 +68,23 @@ def test_check(run, course):
     code, out, _ = run("check", course, "--json")
     assert json.loads(out)["sets"]["mfccs"][0]["counts"] == {"blues": 32, "jazz": 32, "rock": 32}
     (course / "val" / "mfccs" / "X.npy").unlink()
-    code, out, _ = run("check", course)
+    (course / "test" / "mfccs" / "labels.npy").write_bytes((course / "val" / "mfccs" / "labels.npy").read_bytes())
+    code, out, err = run("check", course)
     assert code == 1
-    assert "error: " in out
+    assert "2 problem(s)" in out
+    assert "error: " not in out
+    assert [line.split(":")[0] for line in err.splitlines()] == ["error"] * 2
+
+
+def test_warnings_of_check_are_no_part_of_its_table(run, course):
+    for kind in ("mfccs", "melgrams"):
+        for file in ("X.npy", "labels.npy"):
+            (course / "val" / kind / file).write_bytes((course / "test" / kind / file).read_bytes())
+    code, out, err = run("check", course)
+    assert code == 0
+    assert "warning" not in out
+    assert "warning: " in err
+    assert "val and test share 45 distinct equal rows" in err
 
 
 def test_train_then_evaluate(run, course, tmp_path):
@@ -237,7 +251,8 @@ def test_a_folder_in_every_format(run, songs, model_folder):
         (["compare", "course-fnn", "song.wav", "--label", "polka"], "polka: the model does not know this genre"),
         (["train", "COURSE", "--out", "x", "--set", "foo=1"], "foo: there is no such setting"),
         (["train", "COURSE", "--out", "x", "--set", "lr=1"], "did you mean optimizer.lr?"),
-        (["train", "COURSE", "--out", "x", "--set", "optimizer.name=adamw"], "did you mean AdamW?"),
+        (["train", "COURSE", "--out", "x", "--set", "optimizer.name=adamww"], "did you mean AdamW?"),
+        (["train", "COURSE", "--out", "x", "--set", "model.activation=Softmax2d"], "cannot stand alone"),
         (["prepare", "COURSE", "x", "--split", "80/10/20"], "add up to 100"),
         (["study", "fnn", "--data", "nowhere", "--out", "x"], "nowhere: is no dataset with mfccs"),
         (["predict", ""], "one of the names is empty"),
@@ -252,6 +267,8 @@ def test_a_folder_in_every_format(run, songs, model_folder):
         (["evaluate"], "Missing argument"),
         (["predict"], "Missing argument"),
         (["sing"], "No such command"),
+        (["--sing"], "No such option"),
+        (["train", "COURSE", "--out", "x", "--epochs", "3"], "No such option"),
         (["evaluate", "m", "COURSE", "--split", "dev"], "dev"),
     ],
 )
@@ -261,9 +278,8 @@ def test_misuse_is_one_line_and_exit_code_2(run, course, tmp_path, monkeypatch, 
     assert code == 2
     assert out == ""
     assert message in err
-    if "Usage:" not in err:  # typer's own lines
-        assert err.count("error: ") == 1
-        assert err.splitlines()[-1].startswith("error: ")
+    assert err.count("error: ") == 1
+    assert err.splitlines()[-1].startswith("error: ")
     assert "Traceback" not in err
     assert not (tmp_path / "x").exists()
 
@@ -287,6 +303,7 @@ def interrupt(command, when):
     return process.returncode, out, err
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_best_snapshot(course, tmp_path):
     settings = ["--set", "epochs=1000000", "--json"]
     code, out, _ = interrupt(["train", str(course), "--out", str(tmp_path / "model"), *settings], "val F1")
@@ -295,6 +312,7 @@ def test_ctrl_c_keeps_the_best_snapshot(course, tmp_path):
     assert load_model(tmp_path / "model").training["status"] == "interrupted"
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_composing_keeps_what_was_composed(tmp_path):
     code, _, err = interrupt(["demo", "--out", str(tmp_path)], r"[1-9]/160")
     assert code == 130
@@ -312,6 +330,22 @@ def test_help_answers_at_once():
     result = subprocess.run([sys.executable, "-m", "genreline", "--help"], capture_output=True, text=True, check=True)
     assert time.perf_counter() - start < 5
     assert "predict" in result.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands(shell):
+    """As a shell asks: by an environment variable with the line so far, whose answers are on standard output."""
+    words = {"COMP_WORDS": "genreline pre", "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": "genreline pre"}
+    asked = {
+        **os.environ,
+        **words,
+        "_GENRELINE_COMPLETE": f"complete_{shell}",
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    }
+    program = "import sys; sys.argv = ['genreline']; from genreline.cli import app; app()"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=asked, check=False)
+    assert {"predict", "prepare"} == set(re.findall(r"\bpre\w+", result.stdout)) - {"preparation"}
+    assert result.stderr == ""
 
 
 def test_prepare(run, tmp_path):

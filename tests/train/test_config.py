@@ -106,7 +106,39 @@ def test_a_misspelt_setting_gets_a_suggestion(setting, meant):
         load_config(overrides=[setting])
 
 
-@pytest.mark.parametrize(("name", "meant"), [("adamw", "AdamW"), ("sgd", "SGD"), ("RMSProp", "RMSprop")])
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("optimizer.name=adamw", "optimizer.name=AdamW"),
+        ("optimizer.name=RMSProp", "optimizer.name=RMSprop"),
+        ("scheduler.name=onecyclelr", "scheduler.name=OneCycleLR"),
+        ("model.activation=relu", "model.activation=ReLU"),
+    ],
+)
+def test_capitals_of_torchs_names_do_not_matter(typed, meant):
+    config = load_config(overrides=[typed])
+    assert config == load_config(overrides=[meant])
+    assert config.digest() == load_config(overrides=[meant]).digest()
+
+
+@pytest.mark.parametrize(
+    ("setting", "names", "base"),
+    [
+        ("optimizer.name={}", torch.optim.__all__, torch.optim.Optimizer),
+        ("scheduler.name={}", torch.optim.lr_scheduler.__all__, torch.optim.lr_scheduler.LRScheduler),
+        ("model.activation={}", torch.nn.modules.activation.__all__, None),
+    ],
+)
+def test_every_class_of_torchs_is_known_in_lower_case(setting, names, base):
+    module = torch.optim if base is torch.optim.Optimizer else torch.optim.lr_scheduler
+    for name in names:
+        if base is None or (name != base.__name__ and isinstance(getattr(module, name), type)):
+            assert load_config(overrides=[setting.format(name.lower())]) == load_config(
+                overrides=[setting.format(name)]
+            )
+
+
+@pytest.mark.parametrize(("name", "meant"), [("adamww", "AdamW"), ("sgdd", "SGD"), ("RMSProb", "RMSprop")])
 def test_a_misspelt_optimizer_gets_a_suggestion(name, meant):
     config = load_config(overrides=[f"optimizer.name={name}"])
     with pytest.raises(ConfigError, match=f"did you mean {meant}"):

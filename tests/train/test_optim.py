@@ -58,6 +58,24 @@ def test_what_torch_does_not_take_is_said(mfccs, override, message):
     assert "\n" not in str(error.value)
 
 
+def test_a_schedule_that_ends_too_early_is_refused_before_training(mfccs):
+    """torch refuses a OneCycleLR of 11 steps in its 12th, here the last batch of the last epoch."""
+    n_steps = 2 * math.ceil(len(mfccs.train) / 16)
+    weights = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 0.1, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(weights, 0.1, total_steps=n_steps - 1)
+    weights.step()
+    for _ in range(n_steps - 1):
+        schedule.step()
+    with pytest.raises(ValueError, match="Tried to step"):
+        schedule.step()
+
+    epochs = []
+    settings = ["epochs=2", f"scheduler={{name='OneCycleLR', total_steps={n_steps - 1}}}"]
+    with pytest.raises(ConfigError, match="OneCycleLR refuses"):
+        fit(load_config(overrides=settings), mfccs, on_epoch=epochs.append)
+    assert epochs == []
+
+
 def test_rare_classes_weigh_more(mfccs):
     few = [*np.flatnonzero(mfccs.train.labels != "rock"), 2]  # a single one of rock
     data = Dataset(

@@ -6,6 +6,10 @@ Exit codes: 0 all is well, 1 an item failed or a check found problems, 2 misuse 
 """
 
 import errno
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -14,14 +18,22 @@ from genreline.cli import data, demo, predict, study, train, web
 from genreline.cli.terminal import complain
 from genreline.errors import GenrelineError
 
+_UsageError: Any = typer.BadParameter.__base__  # which typer has no public name for
+
 
 class Commands(typer.core.TyperGroup):
     """The commands, with one line for bad input."""
 
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        """Parse the options that stand before the command; misuse ends it as in `invoke`."""
+        with _misuse_in_our_words():
+            return super().make_context(*args, **options)
+
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; a GenrelineError ends it with its one line and code 2, Ctrl-C with 130."""
+        """Run a command; misuse and a GenrelineError end it with one line `error: ...` and code 2, Ctrl-C with 130."""
         try:
-            return super().invoke(ctx)
+            with _misuse_in_our_words():
+                return super().invoke(ctx)
         except GenrelineError as error:
             complain(error)
             raise typer.Exit(2) from error
@@ -33,6 +45,18 @@ class Commands(typer.core.TyperGroup):
                 raise
             complain(GenrelineError(f"cannot be written or read: {error}"))
             raise typer.Exit(2) from error
+
+
+@contextmanager
+def _misuse_in_our_words() -> Iterator[None]:
+    """Print what typer says of misuse, with `error:` before its line as before all others."""
+    try:
+        yield
+    except _UsageError as error:
+        text = io.StringIO()
+        error.show(text)
+        typer.echo(re.sub("^Error: ", "error: ", text.getvalue(), flags=re.MULTILINE), err=True, nl=False)
+        raise typer.Exit(2) from error
 
 
 def _print_version(wanted: bool) -> None:

@@ -41,9 +41,9 @@ def check(data: Data, as_json: AsJson = False) -> None:
             ]
             print_table(columns, rows)
         for warning in report.warnings:
-            typer.echo(f"warning: {warning}")
+            typer.echo(f"warning: {warning}", err=True)
         for problem in report.problems:
-            typer.echo(f"error: {problem}")
+            complain(GenrelineError(problem))
         typer.echo("no problems found" if not report.problems else f"{len(report.problems)} problem(s)")
     if report.problems:
         raise typer.Exit(1)

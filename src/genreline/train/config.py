@@ -11,10 +11,36 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from genreline.errors import ConfigError, did_you_mean
+
+_OPTIMIZERS = (
+    *("ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "LBFGS", "Muon", "NAdam", "RAdam"),
+    *("RMSprop", "Rprop", "SGD", "SparseAdam"),
+)
+_SCHEDULERS = (
+    *("ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR"),
+    *("ExponentialLR", "LambdaLR", "LinearLR", "MultiStepLR", "MultiplicativeLR", "OneCycleLR", "PolynomialLR"),
+    *("ReduceLROnPlateau", "SequentialLR", "StepLR"),
+)
+_ACTIVATIONS = (
+    *("CELU", "ELU", "GELU", "GLU", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyReLU", "LogSigmoid"),
+    *("LogSoftmax", "Mish", "MultiheadAttention", "PReLU", "RReLU", "ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid"),
+    *("Softmax", "Softmax2d", "Softmin", "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink", "Threshold"),
+)
+
+
+def _any_case(names: Iterable[str]) -> AfterValidator:
+    """`adamw` becomes AdamW. The names are torch's; they stand here because importing torch takes a second."""
+    spelling = {name.lower(): name for name in names}
+    return AfterValidator(lambda name: spelling.get(name.lower(), name))
+
+
+_OptimizerName = Annotated[str, _any_case(_OPTIMIZERS)]
+_SchedulerName = Annotated[str, _any_case(_SCHEDULERS)]
+_Activation = Annotated[str, _any_case(_ACTIVATIONS)]
 
 
 class _Settings(BaseModel):
@@ -25,7 +51,7 @@ class FeedForwardConfig(_Settings):
     """Fully connected, input-128-32-classes (assignment, step 1.2)."""
 
     name: Literal["fnn"] = "fnn"
-    activation: str | None = None
+    activation: _Activation | None = None
     """A class of torch.nn by name, at the input of every linear layer but the first (assignment, step 3.2)."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """At the input of every linear layer but the first (assignment, step 3.6)."""
@@ -38,7 +64,7 @@ class ConvNetConfig(_Settings):
     padding: int = Field(default=2, ge=0, le=4)
     pooling: int = Field(default=2, ge=1)
     """Kernel of the max pooling after each convolution; 1 is none. 2.3 has padding 0 and pooling 1, 2.4 has 2 and 2."""
-    activation: str | None = None
+    activation: _Activation | None = None
     """A class of torch.nn by name: after every convolution, before pooling, and at every linear layer's input (3.2)."""
     batch_norm: bool = False
     """BatchNorm2d before the activation of every convolution (assignment, step 3.5)."""
@@ -47,20 +73,20 @@ class ConvNetConfig(_Settings):
 
 
 class OptimizerConfig(BaseModel):
-    """A class of torch.optim by name, its learning rate, and any other argument that it takes."""
+    """A class of torch.optim by name (capitals do not matter), its learning rate, and any other argument of it."""
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
-    name: str = "SGD"
+    name: _OptimizerName = "SGD"
     lr: float = Field(default=0.002, gt=0)
 
 
 class SchedulerConfig(BaseModel):
-    """A class of torch.optim.lr_scheduler by name, and any argument that it takes (assignment, step 3.4)."""
+    """A class of torch.optim.lr_scheduler by name (capitals do not matter), and any argument that it takes (3.4)."""
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
-    name: str
+    name: _SchedulerName
 
 
 class Config(_Settings):

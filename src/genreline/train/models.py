@@ -183,9 +183,9 @@ def _activation(name: str | None) -> list[nn.Module]:
     try:
         with warnings.catch_warnings(action="error"):  # Softmax guesses a dimension
             made = activation()
-            probe = made(torch.zeros(1, 2, 4, 4))
-    except (TypeError, RuntimeError, Warning) as error:
+            shapes = [made(probe).shape == probe.shape for probe in (torch.zeros(2, 4), torch.zeros(1, 2, 4, 4))]
+    except (TypeError, ValueError, RuntimeError, AttributeError, Warning) as error:
         raise ConfigError(f"model.activation: {name} cannot stand alone between layers ({error})") from error
-    if not isinstance(probe, Tensor) or probe.shape != (1, 2, 4, 4):
+    if not all(shapes):
         raise ConfigError(f"model.activation: {name} changes its input's shape; choose one that works by element")
     return [made]
