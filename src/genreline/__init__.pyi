@@ -32,10 +32,13 @@ from .train.checkpoint import Model as Model
 from .train.checkpoint import load_model as load_model
 from .train.checkpoint import save_model as save_model
 from .train.checkpoint import shipped_models as shipped_models
+from .train.config import AugmentationConfig as AugmentationConfig
 from .train.config import Config as Config
 from .train.config import ConvNetConfig as ConvNetConfig
+from .train.config import DistillationConfig as DistillationConfig
 from .train.config import FeedForwardConfig as FeedForwardConfig
 from .train.config import OptimizerConfig as OptimizerConfig
+from .train.config import ResNetConfig as ResNetConfig
 from .train.config import SchedulerConfig as SchedulerConfig
 from .train.config import load_config as load_config
 from .train.loop import evaluate as evaluate
@@ -43,5 +46,6 @@ from .train.loop import fit as fit
 from .train.loop import train as train
 from .train.models import ConvNet as ConvNet
 from .train.models import FeedForward as FeedForward
+from .train.models import ResNet as ResNet
 
 __version__: str

@@ -85,6 +85,13 @@ def test_the_digest_is_of_the_resolved_configuration():
     assert parse_config(settings).digest() == load_config(overrides=["optimizer.lr=0.1"]).digest()
 
 
+def test_settings_that_came_later_leave_earlier_identities_alone():
+    assert Config().digest() == "bb0590665ade1b65d4faf422a9e552ab283af9f143212ae9f36201e6008d4039"
+    used = load_config(overrides=["features=melgrams", "model.name=cnn", "augmentation.mixup=0.3"])
+    assert used.digest() != load_config(overrides=["features=melgrams", "model.name=cnn"]).digest()
+    assert used.digest() != used.model_copy(update={"source_balance": 0.5}).digest()
+
+
 def test_a_configuration_of_typed_parts_is_that_of_its_text():
     typed = Config(epochs=5, optimizer=OptimizerConfig(name="AdamW", lr=1e-3))
     text = load_config(overrides=["epochs=5", "optimizer.name=AdamW", "optimizer.lr=0.001"])

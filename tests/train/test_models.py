@@ -4,7 +4,7 @@ from torch import nn
 
 from genreline.errors import ConfigError
 from genreline.train.config import parse_config
-from genreline.train.models import ConvNet, FeedForward, Standardise, build_network
+from genreline.train.models import ConvNet, FeedForward, ResNet, Standardise, build_network
 
 
 def kinds(network):
@@ -97,3 +97,29 @@ def test_the_normaliser_travels_with_the_weights():
 
 def test_a_number_of_features_is_a_shape():
     assert FeedForward(26, 4)(torch.zeros(2, 26)).shape == (2, 4)
+
+
+def test_the_residual_network_is_small_and_knows_its_embedding():
+    network = ResNet((21, 128), 8).eval()
+    assert sum(each.numel() for each in network.parameters()) == 493_488
+    batch = torch.randn(3, 21, 128)
+    embedding = network.embed(batch)
+    assert embedding.shape == (3, 256)
+    torch.testing.assert_close(network(batch), network.classifier(embedding))
+    wider = build_network(
+        parse_config({"features": "melgrams", "model": {"name": "resnet", "channels": [8, 16, 32], "dropout": 0}}),
+        (21, 128),
+        4,
+    )
+    assert wider(batch).shape == (3, 4)
+    assert not [module for module in wider.modules() if isinstance(module, nn.Dropout) and module.p]
+
+
+def test_a_residual_block_halves_time_and_bands_but_the_last():
+    network = ResNet((21, 128), 8)
+    maps = network.stem(torch.zeros(1, 1, 21, 128))
+    sizes = [tuple(maps.shape[1:])]
+    for block in network.blocks:
+        maps = block(maps)
+        sizes.append(tuple(maps.shape[1:]))
+    assert sizes == [(24, 21, 64), (32, 11, 32), (64, 6, 16), (96, 3, 8), (128, 3, 8)]

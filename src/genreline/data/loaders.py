@@ -5,7 +5,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sampler, SequentialSampler, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 from torch.utils.data import Dataset as TorchDataset
 
 from genreline.data.layout import Dataset, Split, indices
@@ -45,12 +53,25 @@ def make_loader(*tensors: Tensor, batch_size: int = 16, seed: int | None = None,
 
 
 def split_loader(
-    split: Split, targets: Tensor, batch_size: int = 16, seed: int | None = None, device: str = "cpu"
+    split: Split,
+    targets: Tensor,
+    batch_size: int = 16,
+    seed: int | None = None,
+    device: str = "cpu",
+    weights: Tensor | None = None,
 ) -> Loader:
-    """`make_loader` over a set's rows and their targets; of a set that is mapped, each batch is read from disk."""
-    if not is_mapped(split):
-        return make_loader(split_tensor(split), targets, batch_size=batch_size, seed=seed, device=device)
-    return _loader(_MappedRows(split, targets, device), len(split), batch_size, seed)
+    """`make_loader` over a set's rows and their targets; of a set that is mapped, each batch is read from disk.
+
+    Args:
+        weights: (N,) how often each row is drawn, relative to the others; N rows are drawn anew for each epoch, some
+            of them twice. Default: every row once.
+    """
+    rows: TorchDataset[tuple[Tensor, ...]]
+    if is_mapped(split):
+        rows = _MappedRows(split, targets, device)
+    else:
+        rows = TensorDataset(split_tensor(split).to(device), targets.to(device))
+    return _loader(rows, len(split), batch_size, seed, weights)
 
 
 def is_mapped(split: Split) -> bool:
@@ -71,10 +92,22 @@ class _MappedRows(TorchDataset[tuple[Tensor, ...]]):
         return torch.from_numpy(self._X[numbers]).float().to(self._device), self._targets[numbers]
 
 
-def _loader(dataset: TorchDataset[tuple[Tensor, ...]], n: int, batch_size: int, seed: int | None) -> Loader:
+def _loader(
+    dataset: TorchDataset[tuple[Tensor, ...]],
+    n: int,
+    batch_size: int,
+    seed: int | None,
+    weights: Tensor | None = None,
+) -> Loader:
     generator = torch.Generator().manual_seed(seed or 0)
     numbers = range(n)
-    order: Sampler[int] = SequentialSampler(numbers) if seed is None else RandomSampler(numbers, generator=generator)
+    order: Sampler[int]
+    if seed is None:
+        order = SequentialSampler(numbers)
+    elif weights is None:
+        order = RandomSampler(numbers, generator=generator)
+    else:
+        order = WeightedRandomSampler(weights.tolist(), n, generator=generator)
     batches = BatchSampler(order, batch_size, drop_last=False)
     return DataLoader(dataset, sampler=batches, batch_size=None, generator=generator)
 

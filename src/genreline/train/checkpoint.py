@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import safetensors
 import safetensors.torch
@@ -24,8 +24,10 @@ from genreline.errors import CheckpointError, ConfigError
 from genreline.files import digest_file, json_text, replacing, write_text
 from genreline.provenance import versions
 from genreline.train.config import Config, parse_config
-from genreline.train.loop import FitResult
 from genreline.train.models import build_network
+
+if TYPE_CHECKING:  # training loads models to learn from
+    from genreline.train.loop import FitResult
 
 FORMAT = 1
 DESCRIPTION = "model.json"
@@ -54,7 +56,7 @@ class Model:
     name: str = ""
 
     @classmethod
-    def from_fit(cls, run: FitResult, dataset: Dataset) -> Self:
+    def from_fit(cls, run: "FitResult", dataset: Dataset) -> Self:
         """The best snapshot of a run of `fit` on a dataset."""
         best = run.history[max(0, run.best_epoch - 1)]
         return cls(

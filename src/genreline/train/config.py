@@ -72,6 +72,49 @@ class ConvNetConfig(_Settings):
     """At the input of every linear layer (assignment, step 3.6)."""
 
 
+class ResNetConfig(_Settings):
+    """A small residual network: a convolution, a residual block for each further channel count, a linear layer."""
+
+    name: Literal["resnet"] = "resnet"
+    channels: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(default=(24, 32, 64, 96, 128), min_length=2)
+    """Of the first convolution and of each residual block."""
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+    """At the input of the linear layer."""
+
+
+ModelConfig = Annotated[FeedForwardConfig | ConvNetConfig | ResNetConfig, Field(discriminator="name")]
+
+
+class AugmentationConfig(_Settings):
+    """How training varies melgrams, each part off at 0 (`train/augment.py`)."""
+
+    roll: bool = False
+    """Roll each segment in time by any number of frames."""
+    shift_bands: int = Field(default=0, ge=0, le=32)
+    """Shift each segment by up to so many mel bands, up or down."""
+    equaliser_db: float = Field(default=0.0, ge=0, le=40)
+    """Deviation of a random smooth gain over the mel bands, in dB."""
+    low_pass: float = Field(default=0.0, ge=0, le=1)
+    """Share of segments that lose their treble from a random band on."""
+    noise: float = Field(default=0.0, ge=0, le=1)
+    """Share of segments whose quiet parts are filled with noise of a random level."""
+    time_mask: int = Field(default=0, ge=0, le=21)
+    """Hide up to so many frames in a row."""
+    band_mask: int = Field(default=0, ge=0, le=128)
+    """Hide up to so many mel bands in a row."""
+    mixup: float = Field(default=0.0, ge=0)
+    """Mix pairs of segments and of their labels, by shares from Beta(mixup, mixup)."""
+
+
+class DistillationConfig(_Settings):
+    """Learn from what other models say of the training set, besides its labels."""
+
+    teachers: tuple[str, ...] = Field(min_length=1)
+    """Model folders, or names of models that ship; their probabilities are averaged."""
+    weight: float = Field(default=0.5, ge=0, le=1)
+    """Of the teachers' probabilities in the target; the label has the rest."""
+
+
 class OptimizerConfig(BaseModel):
     """A class of torch.optim by name (capitals do not matter), its learning rate, and any other argument of it."""
 
@@ -93,16 +136,22 @@ class Config(_Settings):
     """One training run. See the fields of each part for what can be set."""
 
     features: Literal["mfccs", "melgrams"] = "mfccs"
-    model: Annotated[FeedForwardConfig | ConvNetConfig, Field(discriminator="name")] = FeedForwardConfig()
+    model: Annotated[FeedForwardConfig | ConvNetConfig | ResNetConfig, Field(discriminator="name")] = (
+        FeedForwardConfig()
+    )
     standardise: bool = False
     """Whether inputs are brought to mean 0 and deviation 1 with the training set's statistics."""
     augment: bool = False
-    """Whether training varies melgrams as other recordings would (`train/augment.py`)."""
+    """Whether training varies melgrams as `genres7-cnn` does: rolled, shifted by a band, with another's treble."""
+    augmentation: AugmentationConfig = AugmentationConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     scheduler: SchedulerConfig | None = None
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     class_balance: float = Field(default=0.0, ge=0, le=1)
     """Exponent of the weights that the loss gives to rare classes: 0 weighs samples alike, 1 weighs classes alike."""
+    source_balance: float = Field(default=0.0, ge=0, le=1)
+    """Exponent of the draws of rare sources: 0 draws samples alike, 1 the sources of a class alike."""
+    distillation: DistillationConfig | None = None
     weight_averaging: float = Field(default=0.0, ge=0, lt=1)
     """Decay of an exponential moving average of the weights, which is then what is validated and kept; 0 is none."""
     epochs: int = Field(default=30, ge=1)
@@ -121,22 +170,31 @@ class Config(_Settings):
 
     @model_validator(mode="after")
     def _check_input(self) -> Self:
-        if self.model.name == "cnn" and self.features == "mfccs":
-            raise ValueError("a cnn needs melgrams: an MFCC vector has no time and frequency to convolve over")
-        if self.augment and self.features != "melgrams":
-            raise ValueError("augment works on melgrams only")
+        if self.model.name != "fnn" and self.features == "mfccs":
+            raise ValueError(
+                f"a {self.model.name} needs melgrams: an MFCC vector has no time and frequency to convolve over"
+            )
+        if (self.augment or self.augmentation != AugmentationConfig()) and self.features != "melgrams":
+            raise ValueError("augment and augmentation work on melgrams only")
         return self
 
     def digest(self) -> str:
         """SHA-256 of the resolved configuration, defaults included: the run's identity."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+        # Settings that came later count only where they are used, so that earlier runs keep their identity.
+        unused = {name for name in _LATER if getattr(self, name) == type(self).model_fields[name].default}
+        settings = self.model_dump(mode="json", exclude=unused)
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
+
+_LATER = {"augmentation", "source_balance", "distillation"}
 
 _SETTINGS = [
     *Config.model_fields,
     *(f"optimizer.{name}" for name in OptimizerConfig.model_fields),
     *(f"scheduler.{name}" for name in SchedulerConfig.model_fields),
-    *(f"model.{name}" for name in ConvNetConfig.model_fields),
+    *(f"model.{name}" for name in {**ConvNetConfig.model_fields, **ResNetConfig.model_fields}),
+    *(f"augmentation.{name}" for name in AugmentationConfig.model_fields),
+    *(f"distillation.{name}" for name in DistillationConfig.model_fields),
 ]
 """Every setting by its dotted key, but for the arguments that a torch class takes."""
 

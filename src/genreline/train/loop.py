@@ -19,14 +19,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from genreline.data.layout import Dataset, row_blocks
-from genreline.data.loaders import Loader, is_mapped, make_loaders, split_tensor
+from genreline.data.layout import Dataset, indices, row_blocks
+from genreline.data.loaders import Loader, is_mapped, split_loader, split_tensor
 from genreline.errors import ConfigError, first_line
-from genreline.train.augment import augment
+from genreline.train.augment import build_augmentation
 from genreline.train.config import Config
 from genreline.train.metrics import Scores, compute_scores
 from genreline.train.models import Standardise, build_network
 from genreline.train.optim import averaged, build_optimizer, build_schedule, class_weights
+from genreline.train.targets import sample_weights, training_targets
 
 # cuBLAS reads it once, before its first product, and is deterministic with it alone.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -60,20 +61,21 @@ def train_epoch(
     loss_function: LossFunction,
     network: nn.Module,
     after_batch: Callable[[], object] = lambda: None,
-    transform: Callable[[Tensor], Tensor] = lambda inputs: inputs,
+    transform: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = lambda inputs, targets: (inputs, targets),
 ) -> float:
     """Pass every batch through the network once and update the weights after each; returns the mean loss by sample.
 
     Args:
         after_batch: called after each update.
-        transform: what the network is given in place of a batch of inputs, of the same shape (augmentation).
+        transform: what the network is given in place of a batch of inputs and targets (augmentation).
     """
     network.train()
     total: Tensor | float = 0.0
     n = 0
     for inputs, targets in loader:
         optimizer.zero_grad()
-        loss = loss_function(network(transform(inputs)), targets)
+        seen, wanted = transform(inputs, targets)
+        loss = loss_function(network(seen), wanted)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         after_batch()
@@ -159,13 +161,21 @@ def fit(
     """
     check_device(device)
     seed_everything(config.seed)
-    loaders = make_loaders(dataset, config.batch_size, config.seed, device)
+    targets = {
+        "train": training_targets(config, dataset),
+        "val": torch.from_numpy(indices(dataset.val.labels, dataset.classes, "val")),
+    }
+    # The same batches as make_loaders gives.
+    train_loader = split_loader(
+        dataset.train, targets["train"], config.batch_size, config.seed, device, sample_weights(config, dataset)
+    )
+    val_loader = split_loader(dataset.val, targets["val"], config.batch_size, config.seed + 1, device)
     network = _new_network(config, dataset).to(device)
     optimizer = build_optimizer(config, network)
-    step_by_batch, step_by_epoch = build_schedule(config, optimizer, len(loaders.train))
+    step_by_batch, step_by_epoch = build_schedule(config, optimizer, len(train_loader))
     averaged_network, update_average = averaged(config, network)
     loss_function = nn.CrossEntropyLoss(class_weights(config, dataset, device), label_smoothing=config.label_smoothing)
-    transform = augment if config.augment else nn.Identity()
+    transform = build_augmentation(config, len(dataset.classes))
     run = FitResult(config, averaged_network, averaged_network)
     best_f1, best_weights = -1.0, averaged_network.state_dict()
 
@@ -177,8 +187,8 @@ def fit(
         try:
             for number in range(1, config.epochs + 1):
                 start, lr = time.perf_counter(), float(optimizer.param_groups[0]["lr"])
-                train_loss = train_epoch(optimizer, loaders.train, loss_function, network, after_batch, transform)
-                val = evaluate(loaders.val, averaged_network, nn.CrossEntropyLoss())
+                train_loss = train_epoch(optimizer, train_loader, loss_function, network, after_batch, transform)
+                val = evaluate(val_loader, averaged_network, nn.CrossEntropyLoss())
                 seconds = time.perf_counter() - start
                 epoch = Epoch(number, train_loss, val.loss, val.f1_macro, val.accuracy, lr, seconds)
                 run.history.append(epoch)

@@ -1,4 +1,4 @@
-"""The two networks of the assignment, and any configuration of them."""
+"""The two networks of the assignment, any configuration of them, and a residual network that generalises better."""
 
 import math
 import warnings
@@ -107,6 +107,73 @@ class ConvNet(nn.Module):
         return logits
 
 
+class ResNet(nn.Module):
+    """A small residual network (He et al. 2016, basic blocks), for melgrams.
+
+    A convolution of 3 x 7 that halves the mel bands, four residual blocks of 3 x 3 convolutions with batch
+    normalisation, of which the first three halve both axes, the mean and the maximum of each channel over time and
+    bands, and one linear layer. The default channels give 0.49 million weights; the assignment's CNN has 1.6 million.
+
+    Args:
+        input_shape: (time, mel bands) of one melgram.
+        channels: of the first convolution and of each block.
+        dropout: a probability, at the input of the linear layer.
+
+    Shape:
+        (N, *input_shape) float32, input_shape = (time, mel bands) -> (N, n_classes) logits.
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        n_classes: int,
+        *,
+        channels: Sequence[int] = (24, 32, 64, 96, 128),
+        dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        first, last = channels[0], channels[-1]
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, first, (3, 7), stride=(1, 2), padding=(1, 3), bias=False), nn.BatchNorm2d(first), nn.ReLU()
+        )
+        pairs = list(pairwise(channels))
+        self.blocks = nn.Sequential(*(_ResidualBlock(*pair, 2 if pair is not pairs[-1] else 1) for pair in pairs))
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(2 * last, n_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(self.dropout(self.embed(x)))
+        return logits
+
+    def embed(self, x: Tensor) -> Tensor:
+        """What the linear layer sees: (N, *input_shape) -> (N, 2 * channels[-1]), means and then maxima."""
+        maps = self.blocks(self.stem(x.unsqueeze(1)))
+        return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
+
+
+class _ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions, each with batch normalisation, and a 1 x 1 convolution past them.
+
+    The way past is averaged rather than thinned out where the block halves its input (He et al. 2019, ResNet-D).
+    """
+
+    def __init__(self, n_in: int, n_out: int, stride: int) -> None:
+        super().__init__()
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(n_in, n_out, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(n_out),
+            nn.ReLU(),
+            nn.Conv2d(n_out, n_out, 3, padding=1, bias=False),
+            nn.BatchNorm2d(n_out),
+        )
+        pooling = [nn.AvgPool2d(stride, ceil_mode=True)] if stride > 1 else []
+        self.shortcut = nn.Sequential(*pooling, nn.Conv2d(n_in, n_out, 1, bias=False), nn.BatchNorm2d(n_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.convolutions(x) + self.shortcut(x))
+
+
 class Standardise(nn.Module):
     """Bring every feature to mean 0 and deviation 1, with the training set's statistics.
 
@@ -154,7 +221,7 @@ class Standardise(nn.Module):
 
 def build_network(config: Config, input_shape: Sequence[int], n_classes: int) -> nn.Module:
     """The network that a configuration describes, with weights drawn from torch's global random generator."""
-    kinds: dict[str, Callable[..., nn.Module]] = {"fnn": FeedForward, "cnn": ConvNet}
+    kinds: dict[str, Callable[..., nn.Module]] = {"fnn": FeedForward, "cnn": ConvNet, "resnet": ResNet}
     network = kinds[config.model.name](input_shape, n_classes, **config.model.model_dump(exclude={"name"}))
     return nn.Sequential(Standardise(input_shape), network) if config.standardise else network
 
