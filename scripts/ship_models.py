@@ -1,4 +1,4 @@
-"""Train and judge the models that ship, and put them into the package with their cards.
+"""Train and evaluate the models that ship, and put them into the package with their cards.
 
     python scripts/ship_models.py NAME DATA [--elsewhere DATA] [--seeds 5] [--jobs 2]
 

@@ -180,7 +180,7 @@ def site(songs, monkeypatch):
         thread.join()
 
 
-def test_urls_are_fetched_and_heard(run, site, songs, model_folder):
+def test_urls_are_fetched_and_predicted(run, site, songs, model_folder):
     urls = f"{site}/a.wav", f"{site}/none.wav"
     out = songs / "out"
     code, shown, err = run("predict", *urls, songs / "b.flac", "--model", model_folder, "--out", out, "--json")
@@ -198,9 +198,9 @@ def test_urls_are_fetched_and_heard(run, site, songs, model_folder):
     compared = ("compare", model_folder, *urls, songs / "folder", *labels, "--out", songs / "c.png", "--json")
     code, shown, _ = run(*compared)
     assert code == 1
-    heard = json.loads(shown)["songs"]
-    assert heard[0] == {**failed, "label": "jazz"}
-    assert [(song["label"], song["n"]) for song in heard[1:]] == [("rock", 4), ("blues", 2), ("blues", 2)]
+    compared = json.loads(shown)["songs"]
+    assert compared[0] == {**failed, "label": "jazz"}
+    assert [(song["label"], song["n"]) for song in compared[1:]] == [("rock", 4), ("blues", 2), ("blues", 2)]
 
 
 def test_predict_goes_on_past_a_bad_file(run, songs, model_folder):

@@ -36,8 +36,8 @@ def shipped(model, *fields):
 
 
 def step(network, snapshot, field):
-    """A field of results/spec_steps.json, for each seed."""
-    runs = json.loads((RESULTS / "spec_steps.json").read_text())
+    """A field of results/assignment_steps.json, for each seed."""
+    runs = json.loads((RESULTS / "assignment_steps.json").read_text())
     values = [run[snapshot][field] for run in runs if run["name"] == network]
     assert len(values) == 5
     return values

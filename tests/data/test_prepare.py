@@ -55,7 +55,7 @@ def test_rows_are_the_features_of_the_seconds(folders, tmp_path):
         (what, n) for what in ("features", "writing") for n in range(1, 11)
     ]
     n_seconds = 2 * (3 + 4 + 5 + 6 + 7)
-    assert steps[9].heard_s == n_seconds == sum(each["rows"] for each in manifest["sets"].values())
+    assert steps[9].audio_s == n_seconds == sum(each["rows"] for each in manifest["sets"].values())
     datasets = {kind: load_dataset(tmp_path / "out", kind) for kind in ("mfccs", "melgrams")}
     seen = Counter()
     for name in SETS:
@@ -248,7 +248,7 @@ def test_an_interruption_loses_nothing_that_was_done(folders, tmp_path, end):
     prepare(folders, tmp_path / "whole")
     assert contents(out) == contents(tmp_path / "whole")
     n_seconds = sum(len(load_split(out, name, "mfccs")) for name in SETS)
-    assert steps[21].heard_s <= n_seconds - 4 * 3  # what was done was not done again
+    assert steps[21].audio_s <= n_seconds - 4 * 3  # what was done was not done again
 
 
 @pytest.mark.slow

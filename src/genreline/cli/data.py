@@ -105,18 +105,18 @@ class _PrepareProgress:
     def __init__(self, progress: "Progress") -> None:
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
-        self._start = self._said = time.monotonic()
+        self._start_s = self._logged_s = time.monotonic()
 
     def __call__(self, step: "Step") -> None:
         now = time.monotonic()
         if step.what not in self._tasks:
             self._tasks[step.what] = self._progress.add_task(step.what, total=step.total)
-        hours = step.heard_s / 3600
-        rate = hours * 60 / max(now - self._start, 1e-9)
-        what = f"{step.what}: {hours:.2f} h of audio, {rate:.2f} h a minute" if step.heard_s else step.what
+        hours = step.audio_s / 3600
+        rate = hours * 60 / max(now - self._start_s, 1e-9)
+        what = f"{step.what}: {hours:.2f} h of audio, {rate:.2f} h a minute" if step.audio_s else step.what
         self._progress.update(self._tasks[step.what], completed=step.done, description=what)
         if step.error:
             complain(GenrelineError(step.error))
-        if not self._progress.console.is_terminal and (step.done == step.total or now - self._said > 30):
-            self._said = now
+        if not self._progress.console.is_terminal and (step.done == step.total or now - self._logged_s > 30):
+            self._logged_s = now
             self._progress.console.print(f"{what}, {step.done} of {step.total} files", soft_wrap=True)

@@ -54,14 +54,14 @@ class Step(NamedTuple):
     Attributes:
         what: "features" or "writing", in this order.
         done, total: recordings.
-        heard_s: seconds of audio whose features were computed, in this call, so far.
+        audio_s: seconds of audio whose features were computed, in this call, so far.
         error: what was wrong with the recording that was just done, as a line; "" if nothing was.
     """
 
     what: str
     done: int
     total: int
-    heard_s: int
+    audio_s: int
     error: str = ""
 
 
@@ -207,14 +207,14 @@ def _all_parts(
 ) -> list[PreparedPart]:
     """The part of each recording, in the source's order."""
     parts: dict[str, PreparedPart] = {}
-    heard_s = 0
+    audio_s = 0
     for recording, part in mapped:
         parts[recording.name] = part
-        heard_s += 0 if part.was_there else part.n_rows
+        audio_s += 0 if part.was_there else part.n_rows
         if strict and part.error:
             raise AudioError(f"{found.root / recording.name}: {part.error}")
         line = f"{found.root / recording.name}: {part.error}" if part.error else ""
-        on_step(Step("features", len(parts), len(found.recordings), heard_s, line))
+        on_step(Step("features", len(parts), len(found.recordings), audio_s, line))
     return [parts[recording.name] for recording in found.recordings]
 
 

@@ -198,7 +198,7 @@ class Body:
         return not self.closed
 
     def read(self, n_bytes: int | None = None) -> bytes:
-        """The next `n_bytes`, fewer only at the end; all that is left if not said.
+        """The next `n_bytes`, fewer only at the end; all that is left by default.
 
         Raises:
             AudioError: a bound is exceeded.

@@ -1,6 +1,6 @@
 """A URL becomes an audio file, once: fetched within bounds, checked, and kept in a cache.
 
-What plays there is found and downloaded by yt-dlp (ytdlp.py), whose requests a Guard keeps within bounds (guard.py).
+What plays there is found and downloaded by yt-dlp (ytdlp.py), whose requests a Guard keeps within bounds (bounded_http.py).
 Nothing is converted. What gets into the cache has been decoded to its end.
 """
 
@@ -67,7 +67,7 @@ def fetch(
 
     Args:
         url: http or https. Of a list of songs nothing is fetched, of a video within a list the video.
-        cache: the folder; if not said, $GENRELINE_CACHE, else the user's cache folder.
+        cache: the folder (default: $GENRELINE_CACHE, else the user's cache folder).
         max_duration_s: of the song; checked against what the site says, then against the audio itself.
         max_bytes: of the download; checked against what the server says, then as bytes arrive.
         timeout_s: for all that comes from the network, together. (Looking up a name takes as long as the system lets

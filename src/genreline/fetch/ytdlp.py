@@ -41,12 +41,12 @@ _WAYS_OUT = {
     403: "it refuses programs, or wants a login; download the file yourself and give its path",
     404: "check the URL",
     410: "check the URL",
-    429: "it has had too many requests; try again later",
+    429: "it received too many requests; try again later",
 }
 
 
-class Song(NamedTuple):
-    """What is known of a song before its audio is downloaded.
+class FoundAudio(NamedTuple):
+    """What is known of the audio of a URL before it is downloaded.
 
     `version` tells apart what `site` and `id` don't; empty for real sites. `info` is yt-dlp's, for `download`.
     """
@@ -86,10 +86,10 @@ class Site:
         named = site.get_temp_id(self._url) if site.ie_key() != "Generic" else None
         return (site.ie_key(), str(named)) if named else None
 
-    def find(self) -> Song:
+    def find(self) -> FoundAudio:
         """The one song that the URL leads to. Raises AudioError."""
         if self._guard.public_only and not _is_trusted(self._url, self._extractor().IE_NAME):
-            found: Song = self._guarded(self._find_file)
+            found: FoundAudio = self._guarded(self._find_file)
             return found
         self._guard.allow(_PAGES_BYTES)
         info = self._guarded(lambda: self._yt_dlp.extract_info(self._url, download=False))
@@ -100,7 +100,7 @@ class Site:
         site = str(info["extractor_key"])
         # What no site has named is called by the end of its URL, which many share.
         is_named = site != "Generic" and yt_dlp.extractor.get_info_extractor(site)._VALID_URL
-        return Song(
+        return FoundAudio(
             site=site,
             id=str(info["id"]),
             version="" if is_named else f"{info.get('webpage_url')} {info.get('timestamp')}",
@@ -112,7 +112,7 @@ class Site:
             info=info,
         )
 
-    def download(self, song: Song, max_bytes: int) -> Path:
+    def download(self, song: FoundAudio, max_bytes: int) -> Path:
         """The song's audio as a file in the folder. Raises AudioError."""
         path = self._folder / "audio"
         if self._body:
@@ -128,15 +128,15 @@ class Site:
         """The class of yt-dlp's that the URL is for; the last of them takes any."""
         return next(site for site in yt_dlp.extractor.gen_extractor_classes() if site.suitable(self._url))
 
-    def _find_file(self) -> Song:
+    def _find_file(self) -> FoundAudio:
         """The audio file at the URL itself, whose download begins."""
         self._body = body = self._guard.open(self._url, headers={"Accept-Encoding": "identity"})
         if not 200 <= body.status < 300:
-            raise self._guard.refuse(_told_of_status(body.status, body.reason))
+            raise self._guard.refuse(_status_reason(body.status, body.reason))
         name = PurePosixPath(unquote(urlsplit(body.url).path))
         changed = body.headers.get("Last-Modified")
         version = f"{body.url} {changed}"
-        return Song("file", name.stem, version, name.stem, "", None, body.size, name.suffix[1:], {})
+        return FoundAudio("file", name.stem, version, name.stem, "", None, body.size, name.suffix[1:], {})
 
     def _download_file(self, path: Path) -> None:
         assert self._body
@@ -151,18 +151,18 @@ class Site:
         try:
             result = action()
         except Exception as error:  # what yt-dlp raises for pages that it does not expect can be anything
-            raise self._guard.refuse(self._told(error)) from error
+            raise self._guard.refuse(self._reason(error)) from error
         self._guard.check()
         return result
 
-    def _told(self, error: BaseException) -> str:
+    def _reason(self, error: BaseException) -> str:
         """What went wrong and what to do, in one line."""
         text = _clean(str(error))
         if "Giving up after" in text and self._yt_dlp.failures:  # yt-dlp has made a text of what it gave up for
             error = self._yt_dlp.failures[-1]
         for cause in _causes(error):
             if isinstance(cause, HTTPError):
-                return _told_of_status(cause.status, cause.reason) + (self._javascript() if cause.status == 403 else "")
+                return _status_reason(cause.status, cause.reason) + (self._javascript() if cause.status == 403 else "")
             if isinstance(cause, socket.gaierror):
                 return "the server's name is unknown; check the URL and the network"
             if isinstance(cause, TimeoutError):
@@ -198,7 +198,7 @@ class Site:
         return "; YouTube needs a JavaScript runtime: install deno (https://deno.com) and try again" if lacking else ""
 
     def _options(self) -> dict[str, Any]:
-        def tell(status: dict[str, Any]) -> None:
+        def report(status: dict[str, Any]) -> None:
             total = _number(status.get("total_bytes") or status.get("total_bytes_estimate"))
             self._on_progress(int(status.get("downloaded_bytes") or 0), None if total is None else int(total))
 
@@ -208,7 +208,7 @@ class Site:
             "quiet": True,
             "noprogress": True,
             "color": "never",
-            "progress_hooks": [tell],
+            "progress_hooks": [report],
             # The best audio alone; else of what has pictures too the smallest picture.
             "format": f"ba{_PROTOCOLS}/b{_PROTOCOLS}",
             "format_sort": ["+res"],
@@ -340,7 +340,7 @@ def _is_trusted(url: str, site: str) -> bool:
     return is_there and any(re.fullmatch(pattern, site) for pattern in _TRUSTED_SITES)
 
 
-def _told_of_status(status: int, reason: str | None) -> str:
+def _status_reason(status: int, reason: str | None) -> str:
     way_out = _WAYS_OUT.get(status, "try again later" if status >= 500 else "check the URL")
     return f"the server answers {status} ({_clean(reason or '')}); {way_out}"
 

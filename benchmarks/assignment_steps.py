@@ -1,8 +1,8 @@
 """Steps 1.5, 1.7 and 2.4 on real data over several seeds, beside the figures of peers.
 
-    python benchmarks/spec_steps.py COURSE GENRES7 [--seeds 5]
+    python benchmarks/assignment_steps.py COURSE GENRES7 [--seeds 5]
 
-Each finished run is kept in results/spec_steps.json and not computed again; results/spec_steps.md is the table.
+Each finished run is kept in results/assignment_steps.json and not computed again; results/assignment_steps.md is the table.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def run(name: str, roots: dict[str, Path], seed: int) -> dict[str, object]:
 
 def table(runs: list[dict[str, object]]) -> str:
     lines = [
-        "Made by `benchmarks/spec_steps.py` from `spec_steps.json`; never edited by hand.",
+        "Made by `benchmarks/assignment_steps.py` from `assignment_steps.json`; never edited by hand.",
         "",
         "| step | network | data | seeds | accuracy, mean ± deviation | macro F1, mean ± deviation | diverged "
         "| peers, one run each: accuracy / macro F1 |",
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("genres7", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
-    file = RESULTS / "spec_steps.json"
+    file = RESULTS / "assignment_steps.json"
     runs = json.loads(file.read_text()) if file.exists() else []
     for name in STEPS:
         for seed in range(arguments.seeds):
@@ -99,7 +99,7 @@ def main() -> None:
                 runs.append(run(name, {"course": arguments.course, "genres7": arguments.genres7}, seed))
                 write_text(file, json_text(runs))
                 runs = json.loads(file.read_text())
-                write_text(RESULTS / "spec_steps.md", table(runs))
+                write_text(RESULTS / "assignment_steps.md", table(runs))
 
 
 if __name__ == "__main__":
