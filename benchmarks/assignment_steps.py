@@ -2,7 +2,8 @@
 
     python benchmarks/assignment_steps.py COURSE GENRES7 [--seeds 5]
 
-Each finished run is kept in results/assignment_steps.json and not computed again; results/assignment_steps.md is the table.
+Each finished run is kept in results/assignment_steps.json and not computed again; the table is
+results/assignment_steps.md.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """A URL becomes an audio file, once: fetched within bounds, checked, and kept in a cache.
 
-What plays there is found and downloaded by yt-dlp (ytdlp.py), whose requests a Guard keeps within bounds (bounded_http.py).
-Nothing is converted. What gets into the cache has been decoded to its end.
+What plays there is found and downloaded by yt-dlp (ytdlp.py), whose requests a Guard (bounded_http.py) keeps within
+bounds. Nothing is converted. What gets into the cache has been decoded to its end.
 """
 
 import hashlib
