@@ -24,10 +24,11 @@ class Features(StrEnum):
 
 
 class Network(StrEnum):
-    """The networks of steps 1.2 and 2.4."""
+    """The networks of steps 1.2 and 2.4 of the assignment, and ours."""
 
     fnn = "fnn"
     cnn = "cnn"
+    resnet = "resnet"
 
 
 class SetName(StrEnum):
@@ -42,7 +43,7 @@ def train(
     data: Data,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The model folder to write.")],
     features: Annotated[Features | None, typer.Option(help="Input of the network (default: mfccs).")] = None,
-    model: Annotated[Network | None, typer.Option(help="The assignment's fnn (default) or cnn.")] = None,
+    model: Annotated[Network | None, typer.Option(help="The assignment's fnn (default) or cnn, or resnet.")] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="A TOML file of settings.")] = None,
     set_: Annotated[
         list[str] | None,
