@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from genreline.data import layout
 from genreline.data.layout import SETS, TrackRows, write_split_blocks
 
 ROW_BYTES = 21 * 128 * 4
@@ -51,7 +50,7 @@ def train(root: Path, limit_gb: float, mapped: bool) -> None:
 
     torch.set_num_threads(1)
     if not mapped:
-        layout.MAPPED_FROM_BYTES = 2**62
+        npy.MAPPED_FROM_BYTES = 2**62
     options = ["features=melgrams", "model.name=fnn", "epochs=1", "batch_size=64", "standardise=true"]
     config, before = load_config(overrides=options), own_mb()
     resource.setrlimit(resource.RLIMIT_DATA, (round(limit_gb * 1e9),) * 2)

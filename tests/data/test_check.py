@@ -1,8 +1,12 @@
 import json
+import sys
+from collections import Counter
 
 import numpy as np
+import pytest
 
 from genreline.data.check import check_dataset
+from genreline.data.layout import SETS, digest, load_dataset
 from genreline.files import json_text
 
 
@@ -65,6 +69,56 @@ def test_nothing_in_the_data_raises(course):
     (course / "val" / "mfccs" / "X.npy").mkdir()
     (course / "test" / "mfccs" / "X.npy").write_bytes(b"PK\x03\x04garbage")
     assert len(check_dataset(course).problems) == 2
+
+
+OPENED: list[str] | None = None
+sys.addaudithook(lambda event, args: OPENED.append(str(args[0])) if event == "open" and OPENED is not None else None)
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """The files that are opened from here on, as Python itself reports it."""
+    monkeypatch.setattr(sys.modules[__name__], "OPENED", [])
+    return OPENED
+
+
+@pytest.mark.parametrize("read", [check_dataset, lambda root: load_dataset(root, "mfccs")])
+def test_every_file_is_read_once(course, opened, read):
+    rows = "\n".join(f"song{i}" for i in range(96))
+    (course / "train" / "tracks.csv").write_text(f"track\n{rows}\n")
+    opened.clear()
+    read(course)
+    files = Counter(name for name in opened if name.startswith(str(course)))
+    kinds = ("mfccs", "melgrams") if read is check_dataset else ("mfccs",)
+    arrays = {str(course / name / kind / file) for name in SETS for kind in kinds for file in ("X.npy", "labels.npy")}
+    assert files == dict.fromkeys(arrays | {str(course / "train" / "tracks.csv")}, 1)
+
+
+def test_the_rows_of_what_stays_on_disk_are_read_once(course, monkeypatch):
+    """Counted where they are taken from the map, as no system call reads them."""
+    expected = check_dataset(course).to_dict()
+    n_rows: Counter[str] = Counter()
+
+    def counted(array, place):
+        rows = np.ndarray.__getitem__(array, place)
+        if isinstance(place, slice) and array.ndim > 1 and array.filename:
+            n_rows[str(array.filename)] += len(rows)
+        return rows
+
+    monkeypatch.setattr("genreline.data.npy.MAPPED_FROM_BYTES", 0)
+    monkeypatch.setattr(np.memmap, "__getitem__", counted)
+    assert check_dataset(course).to_dict() == expected
+    lengths = {"train": 96, "val": 36, "test": 45}
+    kinds = ("mfccs", "melgrams")
+    assert n_rows == {str(course / name / kind / "X.npy"): n for name, n in lengths.items() for kind in kinds}
+
+
+def test_the_digests_are_those_of_the_files(course):
+    report = check_dataset(course)
+    assert report.digests == {kind: digest(course, kind) for kind in ("mfccs", "melgrams")}
+    assert load_dataset(course, "mfccs").digest == digest(course, "mfccs")
+    (course / "val" / "mfccs" / "labels.npy").write_bytes(b"damaged")
+    assert check_dataset(course).digests["mfccs"] == digest(course, "mfccs")
 
 
 def test_a_folder_without_a_dataset_is_a_problem(tmp_path):

@@ -54,7 +54,7 @@ def test_batches_equal_torchs_own_collation():
 
 
 def test_a_set_that_stays_on_disk_gives_the_same_batches(course, melgrams, monkeypatch):
-    monkeypatch.setattr("genreline.data.layout.MAPPED_FROM_BYTES", 0)
+    monkeypatch.setattr("genreline.data.npy.MAPPED_FROM_BYTES", 0)
     mapped = load_dataset(course, "melgrams")
     assert is_mapped(mapped.train)
     assert not is_mapped(melgrams.train)

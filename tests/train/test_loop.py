@@ -210,7 +210,7 @@ def test_a_dataset_that_stays_on_disk_gives_the_same_run(course, melgrams, monke
     small = ["features=melgrams", "model.name=cnn", "epochs=2", f"standardise={standardise}"]
     config = load_config(overrides=small)
     in_memory = fit(config, melgrams)
-    monkeypatch.setattr("genreline.data.layout.MAPPED_FROM_BYTES", 0)
+    monkeypatch.setattr("genreline.data.npy.MAPPED_FROM_BYTES", 0)
     mapped = load_dataset(course, "melgrams")
     assert isinstance(mapped.train.X, np.memmap)
     on_disk = fit(config, mapped)

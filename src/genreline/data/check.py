@@ -4,13 +4,15 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genreline.audio.features import FEATURE_SHAPES
-from genreline.data.layout import SETS, Split, digest, indices, load_split, row_blocks
+from genreline.data.layout import SETS, Split, digest, indices, read_split, read_tracks
 from genreline.errors import DataError
 
 
@@ -52,16 +54,22 @@ def check_dataset(root: str | Path) -> Report:
     if not kinds:
         report.problems.append(f"{root}: holds no {'/'.join(SETS)} folders with {' or '.join(FEATURE_SHAPES)}")
     labels = {}
+    tracks = cache(read_tracks)  # which both representations share
     for kind in kinds:
         splits: dict[str, Split] = {}
+        rows: dict[str, _Rows] = {}
+        digests: dict[str, str] = {}
         for name in SETS:
             try:
-                splits[name] = load_split(root, name, kind)
+                seen = _Rows(kind)
+                splits[name], found = read_split(root, name, kind, seen.add, tracks)
+                rows[name] = seen
+                digests |= found
             except DataError as error:
                 report.problems.append(str(error))
-        report.digests[kind] = digest(root, kind)
-        report.sets[kind] = [_describe(name, kind, split) for name, split in splits.items()]
-        _compare_sets(root, splits, report)
+        report.digests[kind] = digest(root, kind, digests)
+        report.sets[kind] = [_describe(name, split, rows[name]) for name, split in splits.items()]
+        _compare_sets(root, splits, rows, report)
         labels[kind] = {name: split.labels for name, split in splits.items()}
     report.problems = list(dict.fromkeys(report.problems))  # a missing set is missing for both representations
     for name in SETS:
@@ -71,28 +79,40 @@ def check_dataset(root: str | Path) -> Report:
     return report
 
 
-def _describe(name: str, kind: str, split: Split) -> SetReport:
-    minimum, maximum, n_silent = np.inf, -np.inf, 0
-    for _, block in row_blocks(split.X):
+class _Rows:
+    """What is to be known of a set's rows, collected block by block as they are read."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self.minimum, self.maximum, self.n_silent = np.inf, -np.inf, 0
+        self.distinct: set[bytes] = set()
+        """Their digests: a copy of a row in another type, or with another zero, is the same row."""
+
+    def add(self, block: NDArray[Any]) -> None:
+        """Take in the next rows."""
         values = block.reshape(len(block), -1).astype(np.float32)
-        minimum, maximum = min(minimum, float(block.min())), max(maximum, float(block.max()))
+        self.minimum, self.maximum = min(self.minimum, float(block.min())), max(self.maximum, float(block.max()))
         # Silence: every MFCC of a second the same in all frames, or a melgram without any structure (assignment, Data).
-        flat = values[:, 13:] if kind == "mfccs" else values - values[:, :1]
-        n_silent += int((np.abs(flat) < 1e-6).all(axis=1).sum())
+        flat = values[:, 13:] if self._kind == "mfccs" else values - values[:, :1]
+        self.n_silent += int((np.abs(flat) < 1e-6).all(axis=1).sum())
+        self.distinct.update(hashlib.blake2b(row, digest_size=16).digest() for row in values + np.float32(0))
+
+
+def _describe(name: str, split: Split, rows: _Rows) -> SetReport:
     return SetReport(
         name=name,
         shape=split.X.shape,
         dtype=str(split.X.dtype),
         counts=dict(sorted(Counter(map(str, split.labels)).items())),
         n_tracks=None if split.tracks is None else len(np.unique(split.tracks["track"])),
-        minimum=minimum,
-        maximum=maximum,
-        silent_rows=n_silent,
-        duplicate_rows=len(split) - len(_rows(split)),
+        minimum=rows.minimum,
+        maximum=rows.maximum,
+        silent_rows=rows.n_silent,
+        duplicate_rows=len(split) - len(rows.distinct),
     )
 
 
-def _compare_sets(root: Path, splits: Mapping[str, Split], report: Report) -> None:
+def _compare_sets(root: Path, splits: Mapping[str, Split], rows: Mapping[str, _Rows], report: Report) -> None:
     """Whether the sets belong together: labels that train knows, no row and no track in two of them."""
     if "train" in splits:
         classes = tuple(map(str, np.unique(splits["train"].labels)))
@@ -108,7 +128,7 @@ def _compare_sets(root: Path, splits: Mapping[str, Split], report: Report) -> No
                 report.warnings.append(f"{root / name}: has no sample of {', '.join(missing)}")
     pairs = [(a, b) for a in splits for b in splits if SETS.index(a) < SETS.index(b)]
     for first, second in pairs:
-        shared_rows = len(_rows(splits[first]) & _rows(splits[second]))
+        shared_rows = len(rows[first].distinct & rows[second].distinct)
         if shared_rows:
             report.warnings.append(f"{root}: {first} and {second} share {shared_rows} distinct equal rows")
         for column in ("track", "artist"):
@@ -116,15 +136,6 @@ def _compare_sets(root: Path, splits: Mapping[str, Split], report: Report) -> No
             if shared:
                 line = f"{root}: {first} and {second} share {shared} values of `{column}`, so test figures are too high"
                 report.warnings.append(line)
-
-
-def _rows(split: Split) -> set[bytes]:
-    """The distinct rows, by digest: a copy of a row in another type, or with another zero, is the same row."""
-    return {
-        hashlib.blake2b(row.tobytes(), digest_size=16).digest()
-        for _, block in row_blocks(split.X)
-        for row in block.astype(np.float32) + np.float32(0)
-    }
 
 
 def _values(split: Split, column: str) -> set[str]:

@@ -10,16 +10,18 @@ import csv
 import hashlib
 import io
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genreline.audio.features import FEATURE_SHAPES
+from genreline.data.npy import ArrayFile
 from genreline.errors import DataError
 from genreline.files import digest_file, replacing, write_text
 
@@ -27,10 +29,9 @@ SETS = ("train", "val", "test")
 
 NO_TEXT = {"Cc", "Cs"}  # control characters and lone surrogates, which no terminal or file should be given
 
-MAPPED_FROM_BYTES = 2**30
-"""An array that is larger on disk stays there and is read as it is used."""
-
 Labels = NDArray[np.str_]
+Tracks = Mapping[str, Labels]
+"""The columns of tracks.csv, by name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +40,14 @@ class Split:
 
     Attributes:
         X: (N, 26) MFCC vectors or (N, 21, 128) melgrams; float16, float32 or float64; finite; N > 0. A np.memmap where
-            its file is larger than MAPPED_FROM_BYTES: its rows are read from there when they are indexed.
+            its file is large (`npy.MAPPED_FROM_BYTES`): its rows are read from there when they are indexed.
         labels: (N,) class names.
         tracks: columns of tracks.csv (`track` and whatever else it has), each (N,) strings; None without the file.
     """
 
     X: NDArray[Any]
     labels: Labels
-    tracks: Mapping[str, Labels] | None = None
+    tracks: Tracks | None = None
 
     def __len__(self) -> int:
         return len(self.X)
@@ -84,17 +85,53 @@ def load_dataset(root: str | Path, features: str) -> Dataset:
         DataError: a missing file or set, lengths that differ, a wrong shape, NaN or infinity, labels that the training
             set does not know, object arrays (they could run code), an empty set, a tracks.csv that does not fit.
     """
-    splits = {name: load_split(root, name, features) for name in SETS}
+    splits: dict[str, Split] = {}
+    digests: dict[str, str] = {}
+    for name in SETS:
+        splits[name], found = read_split(root, name, features)
+        digests |= found
     classes = tuple(str(label) for label in np.unique(splits["train"].labels))
     if len(classes) < 2:
         raise DataError(f"{Path(root) / 'train'}: has one class, {classes[0]}; there is nothing to tell apart")
     for name, split in splits.items():
         indices(split.labels, classes, f"{Path(root) / name}")
-    return Dataset(features, classes, splits, digest(root, features))
+    return Dataset(features, classes, splits, digest(root, features, digests))
 
 
 def load_split(root: str | Path, name: str, features: str) -> Split:
     """Read and check one set; raises DataError as `load_dataset` does, but for labels that train does not know."""
+    return read_split(root, name, features)[0]
+
+
+def read_tracks(path: Path) -> Tracks | None:
+    """The columns of a tracks.csv; None where there is none. Raises DataError."""
+    if not path.exists():
+        return None
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:  # with the mark that spreadsheets put before it
+            header, *rows = filter(None, csv.reader(file, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
+        raise DataError(f"{path}: is not a CSV file with a header ({error})") from error
+    if "track" not in header or len(set(header)) != len(header):
+        raise DataError(f"{path}: its header is {','.join(header)!r}; it needs a column `track`, and no name twice")
+    if bad := next((i for i, row in enumerate(rows, start=2) if len(row) != len(header)), None):
+        raise DataError(f"{path}: line {bad} has {len(rows[bad - 2])} fields and the header {len(header)}")
+    return {name: np.array([row[i] for row in rows], str) for i, name in enumerate(header)}
+
+
+def read_split(
+    root: str | Path,
+    name: str,
+    features: str,
+    on_rows: Callable[[NDArray[Any]], object] = lambda rows: None,
+    read_tracks: Callable[[Path], Tracks | None] = read_tracks,
+) -> tuple[Split, dict[str, str]]:
+    """As `load_split`, and the SHA-256 of its two arrays' files by their path below `root`; each file is read once.
+
+    Args:
+        on_rows: called with the rows of X, block by block as they are read.
+        read_tracks: gives the columns of a tracks.csv.
+    """
     if features not in FEATURE_SHAPES:
         raise DataError(f"features: {features!r} is not one of {', '.join(FEATURE_SHAPES)}")
     root = Path(root)
@@ -102,33 +139,35 @@ def load_split(root: str | Path, name: str, features: str) -> Split:
     for path in (root, root / name, folder):
         if not path.is_dir():
             raise DataError(f"{path}: there is no such folder; a dataset has {', '.join(SETS)} with {features} in each")
-    X, labels = _load_array(folder / "X.npy"), _load_array(folder / "labels.npy")
+    X_file, labels_file = ArrayFile(folder / "X.npy"), ArrayFile(folder / "labels.npy")
+    X, labels = X_file.array, np.asarray(labels_file.array)
     shape = FEATURE_SHAPES[features]
     if X.dtype not in (np.float16, np.float32, np.float64) or X.shape[1:] != shape:
         wanted = f"float16, float32 or float64 (N, {', '.join(map(str, shape))})"
         raise DataError(f"{folder / 'X.npy'}: is {X.dtype} {X.shape}; {features} are {wanted}")
     if labels.dtype.kind != "U" or labels.ndim != 1:
         raise DataError(f"{folder / 'labels.npy'}: is {labels.dtype} {labels.shape}; labels are strings (N,)")
-    for label in map(str, np.unique(labels)):
+    for label in sorted({str(label) for _, block in labels_file.row_blocks() for label in np.unique(block)}):
         if not label.strip() or any(unicodedata.category(letter) in NO_TEXT for letter in label):
             raise DataError(f"{folder / 'labels.npy'}: {label!r} is no class name; a name has letters on one line")
     if len(X) != len(labels):
         raise DataError(f"{folder}: X.npy has {len(X)} rows and labels.npy {len(labels)}; they must be the same")
     if len(X) == 0:
         raise DataError(f"{folder}: the set is empty; prepare the dataset again")
-    for start, block in row_blocks(X):
+    for start, block in X_file.row_blocks():
         with np.errstate(over="ignore"):  # networks compute in float32, where 1e300 is infinite
             finite = np.isfinite(block.astype(np.float32)).reshape(len(block), -1).all(axis=1)
         if not finite.all():
             row = start + int(np.argmin(finite))
             raise DataError(f"{folder / 'X.npy'}: has NaN or infinity, first in row {row}; compute the features again")
-    return Split(X, labels, _load_tracks(root / name / "tracks.csv", len(X)))
-
-
-def row_blocks(X: NDArray[Any], n_rows: int = 1024) -> Iterator[tuple[int, NDArray[Any]]]:
-    """(number of the first row, rows) in blocks, for arrays that are larger than memory."""
-    for start in range(0, len(X), n_rows):
-        yield start, X[start : start + n_rows]
+        on_rows(block)
+    path = root / name / "tracks.csv"
+    tracks = read_tracks(path)
+    if tracks is not None and len(tracks["track"]) != len(X):
+        n = len(tracks["track"])
+        raise DataError(f"{path}: has {n} rows and the set {len(X)} samples; they must be the same")
+    files = {f"{name}/{features}/{file}": array for file, array in (("X.npy", X_file), ("labels.npy", labels_file))}
+    return Split(X, labels, tracks), {key: file.sha256() for key, file in files.items()}
 
 
 def indices(labels: Labels, classes: Sequence[str], where: str, whose: str = "train") -> NDArray[np.int64]:
@@ -240,46 +279,14 @@ class _Digesting:
         return self._total.hexdigest()
 
 
-def digest(root: str | Path, features: str) -> str:
-    """SHA-256 over the names and contents of X.npy and labels.npy of every set that is there."""
+def digest(root: str | Path, features: str, known: Mapping[str, str] = MappingProxyType({})) -> str:
+    """SHA-256 over the names and contents of X.npy and labels.npy of every set that is there.
+
+    Args:
+        known: the SHA-256 of files that have been read, by their path below `root`.
+    """
     total = hashlib.sha256()
     for name in sorted(f"{each}/{features}/{file}" for each in SETS for file in ("X.npy", "labels.npy")):
         if (path := Path(root) / name).is_file():
-            total.update(f"{name} {digest_file(path)}\n".encode())
+            total.update(f"{name} {known.get(name) or digest_file(path)}\n".encode())
     return total.hexdigest()
-
-
-def _load_array(path: Path) -> NDArray[Any]:
-    try:
-        with path.open("rb") as file:
-            if file.read(6) != b"\x93NUMPY":
-                raise DataError(f"{path}: is not an array that can be read (no .npy file); write it again")
-        # Mapped first: an array that claims to be larger than its file is then refused, not allocated.
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        if mapped.nbytes > MAPPED_FROM_BYTES and mapped.dtype.isnative and mapped.flags.c_contiguous:
-            return np.asarray(mapped) if mapped.dtype.kind == "U" else mapped
-        array = np.array(mapped)
-        return array.astype(array.dtype.newbyteorder("="), copy=False)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: the file is missing") from error
-    except (OSError, ValueError, EOFError, OverflowError) as error:
-        objects = "Python object" in str(error) or "allow_pickle" in str(error)
-        reason = "holds Python objects, which are never loaded" if objects else " ".join(str(error).split())
-        raise DataError(f"{path}: is not an array that can be read ({reason}); write it again") from error
-
-
-def _load_tracks(path: Path, n: int) -> Mapping[str, Labels] | None:
-    if not path.exists():
-        return None
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:  # with the mark that spreadsheets put before it
-            header, *rows = filter(None, csv.reader(file, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
-        raise DataError(f"{path}: is not a CSV file with a header ({error})") from error
-    if "track" not in header or len(set(header)) != len(header):
-        raise DataError(f"{path}: its header is {','.join(header)!r}; it needs a column `track`, and no name twice")
-    if len(rows) != n:
-        raise DataError(f"{path}: has {len(rows)} rows and the set {n} samples; they must be the same")
-    if bad := next((i for i, row in enumerate(rows, start=2) if len(row) != len(header)), None):
-        raise DataError(f"{path}: line {bad} has {len(rows[bad - 2])} fields and the header {len(header)}")
-    return {name: np.array(column) for name, column in zip(header, zip(*rows, strict=True), strict=True)}

@@ -75,7 +75,7 @@ def split_loader(
 
 
 def is_mapped(split: Split) -> bool:
-    """Whether a set stays on disk, because it may be larger than memory (layout.MAPPED_FROM_BYTES)."""
+    """Whether a set stays on disk, because it may be larger than memory (npy.MAPPED_FROM_BYTES)."""
     return isinstance(split.X, np.memmap)
 
 

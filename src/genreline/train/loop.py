@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from genreline.data.layout import Dataset, indices, row_blocks
+from genreline.data.layout import Dataset, indices
 from genreline.data.loaders import Loader, is_mapped, split_loader, split_tensor
+from genreline.data.npy import row_blocks
 from genreline.errors import ConfigError, first_line
 from genreline.train.augment import build_augmentation
 from genreline.train.config import Config
