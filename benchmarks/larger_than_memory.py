@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from genreline.data import npy
 from genreline.data.layout import SETS, TrackRows, write_split_blocks
 
 ROW_BYTES = 21 * 128 * 4
