@@ -17,20 +17,21 @@ import torch
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
-from genreline import Config, Dataset, load_config, load_dataset
+from genreline import Config, Dataset, load_dataset
 from genreline.files import replacing, write_text
 from genreline.provenance import versions
 from genreline.study.records import RunRecord, load_studies
-from genreline.study.runner import load_study
+from genreline.study.spec import load_study
+from genreline.train.config import merge_settings
 from genreline.train.loop import seed_everything
 from genreline.train.models import build_network
 
 RESULTS = Path(__file__).parents[1] / "results"
 N_SEGMENTS, EPOCHS, ONE_CLASS = 512, 15, 0.1
 INPUTS = {
-    "as they are": [],
-    "standardised": ["standardise=true"],
-    "batch normalisation": ["model.batch_norm=true"],
+    "as they are": {},
+    "standardised": {"standardise": True},
+    "batch normalisation": {"model": {"batch_norm": True}},
 }
 
 
@@ -61,10 +62,12 @@ def main() -> None:
     runs = [run for _, found in load_studies(RESULTS / "studies") for run in found if run.data_digest == dataset.digest]
     study = load_study("activations")
     points = []
-    for name, settings in study.variants.items():
+    for point in study.points():
         for inputs, more in INPUTS.items():
-            config = load_config(overrides=[*study.base, *settings, *more])
-            points.append((name, inputs, spread(config, dataset), reached(config, runs)))
+            settings = point.config(seed=0).model_dump(mode="json")
+            merge_settings(settings, more)
+            config = Config.model_validate(settings)
+            points.append((point.variant.id, inputs, spread(config, dataset), reached(config, runs)))
     write_text(RESULTS / "initial_spread.md", table(points, dataset.digest))
     with replacing(RESULTS / "initial_spread.png") as path:
         picture(points).savefig(path, format="png", dpi=110)

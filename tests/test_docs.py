@@ -13,6 +13,7 @@ import yaml
 
 import genreline
 from genreline.cli import app
+from genreline.study.spec import Study, Variant, load_study
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -157,3 +158,15 @@ def test_the_readmes_song_gives_the_output_shown(shared, tmp_path, monkeypatch, 
     assert "".join(f"    {line}\n" for line in shown.splitlines()) in README
     rows = genreline.Timeline.from_json((tmp_path / "brahms.json").read_text()).to_csv().splitlines()[:4]
     assert "".join(f"    {line}\n" for line in rows) in README
+
+
+def test_the_example_of_a_study_is_one(tmp_path):
+    text = (ROOT / "docs" / "assignment.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", text, re.S)
+    (tmp_path / "rates.toml").write_text(example)
+    study = load_study(tmp_path / "rates.toml")
+    assert study.n_runs == 6
+    fields = {*Study.model_fields, *(f"variants.{name}" for name in Variant.model_fields)} - {"name"}
+    table = text[text.index("### A study of your own") :]
+    documented = {name for row in re.findall(r"^\| (`.*?) \|", table, re.M) for name in re.findall(r"`([^`]+)`", row)}
+    assert documented == fields

@@ -12,7 +12,8 @@ import soundfile
 from genreline.data.prepare import prepare
 from genreline.errors import ConfigError
 from genreline.parallel import map_unordered
-from genreline.study.runner import jobs_of, load_results, load_study, run_job, run_study
+from genreline.study.runner import jobs_of, load_results, run_job, run_study
+from genreline.study.spec import load_study
 
 from .data.test_prepare import contents
 
@@ -46,13 +47,13 @@ def test_items_and_errors_come_as_from_processes(cluster):
 
 def test_a_study_runs_there(cluster, course, tmp_path):
     (tmp_path / "one.toml").write_text(
-        'step = "1"\nquestion = "?"\nstarts_from = ""\nbase = ["epochs=1"]\n[variants]\na = []\n'
+        'step = "1"\nquestion = "?"\nstarts_from = ""\nsettings.epochs = 1\nvariants = [{ id = "a" }]\n'
     )
     here, there = (jobs_of(load_study(tmp_path / "one.toml"), course, tmp_path / name, 1) for name in ("here", "there"))
     assert list(run_study(there, 1, "ray", cluster.address)) == there
     for job in here:
         run_job(job)
-    losses = [[run["history"][-1]["train_loss"] for run in load_results(jobs)] for jobs in (here, there)]
+    losses = [[run["history"][-1]["train_loss"] for _, run in load_results(jobs)] for jobs in (here, there)]
     assert losses[0] == losses[1]
 
 

@@ -12,22 +12,22 @@ import pytest
 import torch
 
 from genreline.errors import ConfigError
-from genreline.study.runner import jobs_of, load_results, load_study, run_study, shipped_studies, write_table
+from genreline.study import runner
+from genreline.study.runner import jobs_of, load_results, run_study, without_device, write_table
+from genreline.study.spec import load_study, shipped_studies
 from genreline.train.loop import fit
 
 STUDY = """
 step = "2.5"
 question = "Which rate?"
 starts_from = "nothing"
-base = ["epochs=2"]
-
-[variants]
-SGD = []
-Adam = ["optimizer.name=Adam"]
-LBFGS = ["optimizer.name=LBFGS"]
-
-[grid]
-"optimizer.lr" = ["0.01", "1e38"]
+settings.epochs = 2
+variants = [
+    { id = "SGD" },
+    { id = "Adam", settings.optimizer.name = "Adam" },
+    { id = "LBFGS", settings.optimizer.name = "LBFGS" },
+]
+grid.optimizer.lr = [0.01, 1e38]
 """
 
 
@@ -39,29 +39,63 @@ def study(tmp_path):
 
 def test_every_variant_runs_with_every_seed(study, course, tmp_path):
     jobs = jobs_of(study, course, tmp_path / "out", seeds=2)
-    assert [(job.variant, job.config.seed) for job in jobs[:3]] == [
-        ("SGD, optimizer.lr=0.01", 0),
-        ("SGD, optimizer.lr=1e38", 0),
-        ("Adam, optimizer.lr=0.01", 0),
+    assert [(job.point.name, job.config.optimizer.name, job.config.seed) for job in jobs[::2][:3]] == [
+        ("SGD, optimizer.lr=0.01", "SGD", 0),
+        ("Adam, optimizer.lr=0.01", "Adam", 0),
+        ("LBFGS, optimizer.lr=0.01", "LBFGS", 0),
     ]
+    assert [job.config.optimizer.lr for job in jobs[:2]] == [0.01, 1e38]
     assert len(jobs) == 12 == 2 * study.n_runs
     assert len({job.path for job in jobs}) == 12
     assert len(list(run_study(jobs, n_processes=2))) == 12
-    status = {(row["variant"], row["seed"]): row["status"] for row in write_table(jobs)}
-    assert status["SGD, optimizer.lr=0.01", 0] == "completed"
-    assert status["SGD, optimizer.lr=1e38", 1] == "diverged"
-    assert status["LBFGS, optimizer.lr=0.01", 0] == "failed"
+    status = {(row["variant"], row["setting"], row["seed"]): row["status"] for row in write_table(jobs)}
+    assert status["SGD", "optimizer.lr=0.01", 0] == "completed"
+    assert status["SGD", f"optimizer.lr=1{'0' * 38}", 1] == "diverged"
+    assert status["LBFGS", "optimizer.lr=0.01", 0] == "failed"
     with (tmp_path / "out" / "rates" / "table.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 12
     assert "closure" in next(row["reason"] for row in rows if row["variant"].startswith("LBFGS"))
-    assert list(run_study(jobs, n_processes=2)) == []  # nothing is done twice
+    again = list(run_study(jobs, n_processes=2))  # nothing is done twice, but what failed is tried again
+    assert {job.path.stem for job in again} == {row["run"] for row in rows if row["status"] == "failed"}
+
+
+def test_a_failed_run_is_tried_again(study, course, tmp_path, monkeypatch):
+    jobs = jobs_of(study, course, tmp_path / "out", seeds=1)[:1]
+
+    def refuse(*arguments):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(runner, "fit", refuse)
+    runner.run_job(jobs[0])
+    assert load_results(jobs)[0][1]["status"] == "failed"
+    monkeypatch.undo()
+    (tmp_path / "twin.toml").write_text(STUDY)
+    twins = jobs_of(load_study(tmp_path / "twin.toml"), course, tmp_path / "out", seeds=1)[:1]
+    list(run_study(twins, n_processes=1))  # not a copy of the failed one
+    assert load_results(twins)[0][1]["status"] == "completed"
+    list(run_study(jobs, n_processes=1))
+    assert load_results(jobs)[0][1] == load_results(twins)[0][1]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_device_that_is_not_here_is_left_for_a_machine_that_has_it(course, tmp_path):
+    text = (
+        STUDY[: STUDY.index("variants")]
+        + 'variants = [{ id = "CPU", device = "cpu" }, { id = "GPU", device = "cuda" }]'
+    )
+    (tmp_path / "device.toml").write_text(text)
+    jobs = jobs_of(load_study(tmp_path / "device.toml"), course, tmp_path / "out", seeds=1)
+    assert [job.point.variant.id for job in without_device(jobs)] == ["GPU"]
+    list(run_study(jobs[:1], n_processes=2))
+    assert load_results(jobs)[0][1]["n_parallel"] == 1, "beside another run its time would be another"
+    assert [job.point.variant.id for job in without_device(jobs)] == ["GPU"]
 
 
 def test_a_run_is_that_of_fit(study, course, mfccs, tmp_path):
     jobs = jobs_of(study, course, tmp_path, seeds=1)[:1]
     list(run_study(jobs, n_processes=1))
-    result = load_results(jobs)[0]
+    ((_, result),) = load_results(jobs)
     torch.set_num_threads(1)
     run = fit(jobs[0].config, mfccs)
     assert [epoch["train_loss"] for epoch in result["history"]] == [epoch.train_loss for epoch in run.history]
@@ -74,11 +108,10 @@ def test_a_run_is_that_of_fit(study, course, mfccs, tmp_path):
 def test_a_run_of_another_study_is_not_done_again(study, course, tmp_path):
     job, *_ = jobs_of(study, course, tmp_path / "out", seeds=1)
     list(run_study([job], n_processes=1))
-    (tmp_path / "other.toml").write_text(STUDY.replace("SGD = []", "plain = []"))
+    (tmp_path / "other.toml").write_text(STUDY.replace('"SGD"', '"plain"'))
     again, *_ = jobs_of(load_study(tmp_path / "other.toml"), course, tmp_path / "out", seeds=1)
-    assert list(run_study([again], n_processes=1)) == [again]
-    (first,), (second,) = load_results([job]), load_results([again])
-    assert second == {**first, "variant": "plain, optimizer.lr=0.01"}  # the seconds it took are the same too
+    assert [job.path for job in run_study([again], n_processes=1)] == [again.path]
+    assert again.path.read_bytes() == job.path.read_bytes()  # the seconds it took are the same too
 
 
 def test_identity_is_of_all_that_decides_the_result(study, course, tmp_path):
@@ -98,8 +131,9 @@ def test_identity_is_of_all_that_decides_the_result(study, course, tmp_path):
 def test_a_killed_study_goes_on_to_the_same_results(course, tmp_path):
     """kill -9 of the program and all its processes in the middle: what was finished is kept, the rest is as it was."""
     study = tmp_path / "many.toml"
-    variants = "\n".join(f'lr{i} = ["optimizer.lr=0.0{i}"]' for i in range(1, 9))
-    study.write_text(f'step = "0"\nquestion = "?"\nstarts_from = ""\nbase = ["epochs=40"]\n[variants]\n{variants}\n')
+    variants = ",".join(f'{{ id = "lr{i}", settings.optimizer.lr = 0.0{i} }}' for i in range(1, 9))
+    head = 'step = "0"\nquestion = "?"\nstarts_from = ""\nsettings.epochs = 40\n'
+    study.write_text(f"{head}variants = [{variants}]\n")
     command = [sys.executable, "-m", "genreline", "study", str(study), "--data", str(course), "--seeds", "2"]
     live = {**os.environ, "TTY_INTERACTIVE": "1", "FORCE_COLOR": "1", "COLUMNS": "200"}
     with subprocess.Popen(
@@ -142,9 +176,9 @@ def test_the_studies_that_ship_answer_the_steps(shared):
     assert len(studies["activations"].variants) >= 20
     assert len(studies["optimizers"].variants) >= 12
     assert len(studies["schedulers"].variants) >= 10
-    assert list(studies["batch-size"].variants) == [str(2**i) for i in range(8)]
+    assert [variant.id for variant in studies["batch-size"].variants] == [str(2**i) for i in range(8)]
     for name, study in studies.items():
-        half = "course" if any("mfccs" in setting for setting in study.base) else "genres7"
+        half = "course" if study.settings["features"] == "mfccs" else "genres7"
         jobs = jobs_of(study, shared / "data" / half, "nowhere", seeds=1)  # every configuration is one
         assert len({job.path for job in jobs}) == len(jobs) == study.n_runs, name
 
@@ -155,6 +189,11 @@ def test_the_studies_that_ship_answer_the_steps(shared):
         ("step = ", "is not TOML"),
         ('step = "1"', "question: Field required"),
         (STUDY + "\n[colours]\n", "colours: Extra inputs"),
+        (STUDY.replace('"Adam"', '"SGD"'), "two variants have the id SGD"),
+        (STUDY.replace(', settings.optimizer.name = "Adam"', ""), "SGD, .* and Adam, .* have the same settings"),
+        (STUDY.replace("[0.01, 1e38]", "0.01"), "grid.optimizer.lr: a grid has a list"),
+        (STUDY.replace("epochs = 2", "epoch = 2"), "epoch: there is no such setting; did you mean epochs"),
+        (STUDY.replace('"LBFGS",', '"LB FGS",'), "variants.2.id: String should match"),
     ],
 )
 def test_what_is_no_study_is_said(tmp_path, text, message):

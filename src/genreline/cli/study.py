@@ -30,12 +30,13 @@ def study(
     from genreline.study.runner import (
         COLUMNS,
         jobs_of,
-        load_study,
         run_study,
-        shipped_studies,
+        without_device,
         write_study,
         write_table,
     )
+    from genreline.study.spec import load_study, shipped_studies
+    from genreline.train.loop import check_device
 
     if show:
         shipped = [load_study(path) for path in shipped_studies().values()]
@@ -45,12 +46,19 @@ def study(
         raise ConfigError(
             "study: name a study (NAME or FILE) and a dataset (--data DIR); `genreline study --list` prints the studies"
         )
+    check_device(device)
     n_usable = 0
     for name in names:
         chosen = load_study(name)
         todo = jobs_of(chosen, data, out, seeds, epochs, device)
+        absent = without_device(todo)
+        for variant in dict.fromkeys(job.point.variant.name for job in absent):
+            typer.echo(f"{chosen.name}: {variant} is left out, because torch has no such device here")
+        todo = [job for job in todo if job not in absent]
+        if not todo:
+            continue
         write_study(chosen, out)
-        left = sum(not job.path.exists() for job in todo)
+        left = sum(not job.done for job in todo)
         at_once = jobs if backend is Backend.processes else None
         with progress_bar() as progress:
             text = _study_text(chosen.name, left, at_once)
@@ -59,7 +67,7 @@ def study(
             for job in run_study(todo, jobs, backend.value, ray_address):
                 left -= 1
                 text = _study_text(chosen.name, left, at_once)
-                text += f", done: {escape(job.variant)}, seed {job.config.seed}"
+                text += f", done: {escape(job.point.name)}, seed {job.config.seed}"
                 progress.update(task, advance=1, description=text)
                 if not progress.console.is_terminal:  # a log file gets a line a run instead of a display
                     progress.console.print(f"{text}, {len(todo) - left} of {len(todo)} runs", soft_wrap=True)

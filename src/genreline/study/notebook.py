@@ -5,8 +5,10 @@ import time
 from pathlib import Path
 
 from genreline.study.page import Picture, html_of
-from genreline.study.runner import jobs_of, load_study, run_study, write_study, write_table
+from genreline.study.runner import jobs_of, run_study, without_device, write_study, write_table
 from genreline.study.section import study_section
+from genreline.study.spec import load_study
+from genreline.train.loop import check_device
 
 
 def show_study(
@@ -24,14 +26,17 @@ def show_study(
     `genreline study`.
 
     Raises:
-        ConfigError: no such study. DataError: a dataset that cannot be digested.
+        ConfigError: no such study or device. DataError: a dataset that cannot be digested.
     """
     from IPython.display import HTML, Image, display
 
+    check_device(device)
     study = load_study(name_or_file)
     jobs = jobs_of(study, data, out, seeds, epochs, device)
+    absent = without_device(jobs)
+    jobs = [job for job in jobs if job not in absent]
     write_study(study, out)
-    left = sum(not job.path.exists() for job in jobs)
+    left = sum(not job.done for job in jobs)
     start = time.perf_counter()
     line = display(HTML(_progress_text(study.name, len(jobs), left, 0.0)), display_id=True)
     for n, _ in enumerate(run_study(jobs, n_processes), start=1):

@@ -6,41 +6,39 @@ from collections.abc import Iterable, Sequence
 from genreline.errors import DataError
 from genreline.files import json_text
 from genreline.study.page import Block, Table, Text
-from genreline.study.records import RunRecord, labels_of, seconds_of
-from genreline.study.runner import Study
-from genreline.train.config import load_config
+from genreline.study.records import RunRecord, match, seconds_of
+from genreline.study.spec import Study
 
 
 def checked(study: Study, runs: list[RunRecord]) -> tuple[list[RunRecord], list[str]]:
     """One run for each variant and seed, and what a reader must be warned of."""
-    epochs = {
-        label: load_config(overrides=[*study.base, *study.variants[variant], *chosen]).epochs
-        for label, variant, chosen in labels_of(study)
-    }
-    by_identity: dict[tuple[str, int], list[RunRecord]] = defaultdict(list)
-    for run in runs:
-        by_identity[run.variant, run.seed].append(run)
-    kept, left_out = [], 0
-    for (variant, seed), same in sorted(by_identity.items()):
-        if len(same) > 1:  # beside the study's own runs there may be those of a quick look with fewer epochs
-            left_out += len(same) - 1
-            same = [run for run in same if run.config.get("epochs") == epochs.get(variant)]
-        if len(same) != 1:
-            raise DataError(
-                f"{study.name}: holds several results of {variant}, seed {seed}, made with other data or devices; "
-                "keep those of one in the folder"
-            )
-        kept += same
-    flags = what_differs(kept, devices=not study.devices)
+    points, others = match(study, runs)
+    kept, left_out, shortened = [], 0, set()
+    length = max(point.config(seed=0).epochs for point, _ in points)
+    for point, found in points:
+        epochs = point.config(seed=0).epochs
+        by_seed: dict[int, list[RunRecord]] = defaultdict(list)
+        for run in found:
+            by_seed[run.seed].append(run)
+        for seed, same in sorted(by_seed.items()):
+            if len(same) > 1:  # beside the study's own runs there may be those of a quick look with fewer epochs
+                left_out += len(same) - 1
+                same = [run for run in same if run.config.get("epochs") == epochs]
+            if len(same) != 1:
+                raise DataError(
+                    f"{study.name}: holds several results of {point.name}, seed {seed}, made with other data or "
+                    "devices; keep those of one in the folder"
+                )
+            kept += same
+            shortened |= {run.config.get("epochs") for run in same} - {epochs}
+    flags = what_differs(kept, devices=not study.compares_devices)
     if left_out:
         flags.append(f"{count_text(left_out, 'run')} of another length than the study's own left out.")
-    if others := sorted({run.variant for run in kept} - epochs.keys()):
-        flags.append(f"The study as recorded has no variant {', '.join(others)}; their results are not shown.")
-    kept = [run for run in kept if run.variant in epochs]
-    shortened = {run.config.get("epochs") for run in kept if run.config.get("epochs") != epochs[run.variant]}
+    if others:
+        flags.append(f"{count_text(len(others), 'result')} of no variant of the study as recorded, not shown.")
     if shortened:
         lengths = ", ".join(map(str, sorted(shortened, key=str)))
-        flags.append(f"Runs were given {lengths} epochs, where the study says {max(epochs.values())}: a quick look.")
+        flags.append(f"Runs were given {lengths} epochs, where the study says {length}: a quick look.")
     return kept, flags
 
 

@@ -5,7 +5,6 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -14,7 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from scipy.stats import ttest_rel
 
 from genreline.errors import DataError
-from genreline.study.runner import RUNS, STUDY, Study, load_study, shipped_studies
+from genreline.study.runner import RUNS, STUDY
+from genreline.study.spec import Point, Study, load_study, run_name, shipped_studies
 
 ALPHA, MIN_SEEDS = 0.05, 3
 
@@ -50,11 +50,12 @@ class TestRecord(_Record):
 
 
 class RunRecord(_Record):
-    """A result file, as `runner.run_job` writes it."""
+    """A result file, as `runner.run_job` writes it; its name says which run it is (`spec.run_name`)."""
 
-    variant: str
+    name: str
     seed: int
     device: str
+    n_parallel: int | None = None
     config: dict[str, Any]
     data_digest: str
     versions: dict[str, str]
@@ -80,6 +81,7 @@ class VariantResult:
     runs: tuple[RunRecord, ...]
     which: Which = "best"
     setting: str = ""
+    variant_id: str = ""
 
     @property
     def completed(self) -> list[RunRecord]:
@@ -115,23 +117,39 @@ def gap_of(run: RunRecord, which: Which) -> float:
     return run.history[-1].val_loss - run.history[-1].train_loss
 
 
-def labels_of(study: Study) -> list[tuple[str, str, tuple[str, ...]]]:
-    """Of every point of a study: what its runs are called, its variant, its settings of the grid."""
-    points = [
-        tuple(f"{key}={value}" for key, value in zip(study.grid, values, strict=True))
-        for values in product(*study.grid.values())
-    ]
-    return [(", ".join([variant, *point]), variant, point) for variant in study.variants for point in points]
+def match(study: Study, runs: Iterable[RunRecord]) -> tuple[list[tuple[Point, list[RunRecord]]], list[RunRecord]]:
+    """The runs of each point of a study, by their names, and those that belong to none.
+
+    A run's length is its own: that of a quick look belongs to the same point.
+    """
+    points = study.points()
+    found: list[list[RunRecord]] = [[] for _ in points]
+    others: list[RunRecord] = []
+    numbers: dict[tuple[object, ...], dict[str, int]] = {}
+    for run in runs:
+        made_with = (run.seed, run.config.get("epochs"), run.data_digest, run.device)
+        if made_with not in numbers:
+            numbers[made_with] = {
+                run_name(
+                    point.config(run.seed, run.config.get("epochs")),
+                    run.data_digest,
+                    point.variant.device or run.device,
+                    point.variant.repeat,
+                ): i
+                for i, point in enumerate(points)
+            }
+        number = numbers[made_with].get(run.name)
+        (others if number is None else found[number]).append(run)
+    return list(zip(points, found, strict=True)), others
 
 
 def entries_of(study: Study, runs: Sequence[RunRecord]) -> list[VariantResult]:
     """All points of a study; a study of a single point is evaluated after its last epoch and at its best snapshot."""
     found = [
         VariantResult(
-            variant, tuple(sorted((r for r in runs if r.variant == label), key=lambda r: r.seed)), "best", setting
+            point.variant.name, tuple(sorted(same, key=lambda run: run.seed)), "best", point.setting, point.variant.id
         )
-        for label, variant, point in labels_of(study)
-        for setting in [", ".join(point)]
+        for point, same in match(study, runs)[0]
     ]
     if len(found) == 1:
         return [VariantResult("last epoch", found[0].runs, "last"), VariantResult("best snapshot", found[0].runs)]
@@ -161,12 +179,12 @@ def load_studies(folder: Path) -> list[tuple[Study, list[RunRecord]]]:
 
 def load_run(path: Path) -> RunRecord:
     """A result file; DataError for what is none."""
-    return _parse(RunRecord, path)
+    return _parse(RunRecord, path, name=path.stem)
 
 
-def _parse(kind: type[T], path: Path) -> T:
+def _parse(kind: type[T], path: Path, **more: str) -> T:
     try:
-        return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return kind.model_validate({**json.loads(path.read_text(encoding="utf-8")), **more})
     except (OSError, ValueError) as error:  # pydantic's and json's errors are ValueErrors
         first = error.errors()[0] if isinstance(error, ValidationError) else None
         problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)

@@ -37,8 +37,8 @@ from genreline.study.records import (
     load_studies,
     spread_text,
 )
-from genreline.study.runner import Study
 from genreline.study.section import section
+from genreline.study.spec import Study
 
 HTML, MARKDOWN = "report.html", "report.md"
 
@@ -99,7 +99,7 @@ def _overview(studies: Sequence[tuple[Study, list[RunRecord]]]) -> Table:
         statuses = Counter(run.status for run in runs)
         shown = ", ".join(part for part in (best.name, best.setting) if part) if best.completed else "-"
         figures = [spread_text(best.values(metric).values()) for metric in (f1_of, accuracy_of)]
-        rows.append([study.step, study.name, shown, *figures, ", ".join(f"{n} {s}" for s, n in statuses.items())])
+        rows.append([study.step, study.name, shown, *figures, ", ".join(f"{n} {s}" for s, n in statuses.most_common())])
     return Table("The best variant of each study, on the test set", rows)
 
 

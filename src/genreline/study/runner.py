@@ -1,27 +1,21 @@
-"""Many models become an answer: a study file -> runs -> a tidy table. Read `run_study` first.
+"""Many models become an answer: a study -> runs -> a tidy table. Read `run_study` first.
 
-A study is data: a TOML file with the question it asks, a base configuration, and variants of it. Every run (a variant
-with a seed) starts from a fresh model and is kept in a file named by the digest of all that decides its result, so
-that a finished run is never computed again and an interrupted study goes on where it stopped.
+Every run (a variant with a seed) starts from a fresh model and is kept in a file named by the digest of all that
+decides its result, so that a finished run is never computed again and an interrupted study goes on where it stopped.
 """
 
 import csv
-import hashlib
+import dataclasses
 import io
 import json
-import math
 import time
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib import resources
-from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from genreline.data.layout import Dataset, digest, load_dataset
@@ -30,13 +24,15 @@ from genreline.errors import ConfigError, DataError, GenrelineError
 from genreline.files import json_text, write_text
 from genreline.parallel import map_unordered
 from genreline.provenance import versions
-from genreline.train.config import Config, load_config
-from genreline.train.loop import evaluate, fit
+from genreline.study.spec import Point, Study, run_name
+from genreline.train.config import Config
+from genreline.train.loop import check_device, evaluate, fit
 from genreline.train.metrics import per_class
 
 RUNS, TABLE, STUDY = "runs", "table.csv", "study.json"
 COLUMNS = [
     "variant",
+    "setting",
     "seed",
     "status",
     "device",
@@ -53,82 +49,29 @@ COLUMNS = [
 ]
 
 
-class Study(BaseModel):
-    """A study file. Its settings are `key=value` strings, as `genreline train --set` takes them.
-
-    Attributes:
-        step: the step of the assignment that it answers.
-        question: what it asks.
-        starts_from: which network and settings the variants change, and from which step they come.
-        peers: what published solutions found, to be read beside the results.
-        layout: whether the report's table has the variants as its rows or as its columns, as the source asks.
-        base: the settings of every run.
-        variants: name -> the settings that make it.
-        grid: setting -> values; every variant runs with every combination of them.
-        devices: variant -> device, for those that need one of their own (assignment, step 1.6).
-        repeats: variant -> a number that makes it a run of its own although its settings are another's (step 3.1).
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    step: str
-    question: str
-    starts_from: str
-    peers: str = ""
-    layout: Literal["rows", "columns"] = "rows"
-    base: tuple[str, ...] = ()
-    variants: dict[str, tuple[str, ...]]
-    grid: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    devices: dict[str, str] = Field(default_factory=dict)
-    repeats: dict[str, int] = Field(default_factory=dict)
-
-    @property
-    def n_runs(self) -> int:
-        """How many runs a seed takes."""
-        return len(self.variants) * math.prod(map(len, self.grid.values()))
-
-
 @dataclass(frozen=True)
 class StudyRun:
     """One run: everything that another process needs to know to do it."""
 
-    variant: str
+    point: Point
     config: Config
     device: str
-    repeat: int
     root: Path
     data_digest: str
     folder: Path
+    n_parallel: int | None = None
+    """How many runs are done side by side; None where that is not known, as on a cluster."""
 
     @property
     def path(self) -> Path:
-        """The file of its result, named by the digest of all that decides it."""
-        identity = json.dumps([self.config.digest(), self.data_digest, self.device, self.repeat])
-        return self.folder / RUNS / f"{hashlib.sha256(identity.encode()).hexdigest()[:20]}.json"
+        """The file of its result."""
+        name = run_name(self.config, self.data_digest, self.device, self.point.variant.repeat)
+        return self.folder / RUNS / f"{name}.json"
 
-
-def shipped_studies() -> dict[str, Path]:
-    """The studies inside the package, in the order of the assignment's steps."""
-    folder = Path(str(resources.files("genreline"))) / "study"
-    paths = {path.stem: path for path in folder.glob("*.toml")}
-    return dict(sorted(paths.items(), key=lambda item: (load_study(item[1]).step, item[0])))
-
-
-def load_study(name_or_file: str | Path) -> Study:
-    """A study that ships, by name, or a TOML file. ConfigError for what is no study."""
-    path = Path(name_or_file)
-    if not path.is_file():
-        path = Path(str(resources.files("genreline"))) / "study" / f"{name_or_file}.toml"
-    if not path.is_file():
-        raise ConfigError(f"{name_or_file}: no such study or file; the studies are {', '.join(shipped_studies())}")
-    try:
-        return Study.model_validate({"name": path.stem, **tomllib.loads(path.read_text(encoding="utf-8"))})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not TOML ({error})") from error
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise ConfigError(f"{path}: {problems}") from error
+    @property
+    def done(self) -> bool:
+        """Whether it has a result. A run that failed has none that lasts: it is tried again."""
+        return self.path.exists() and not _failed(self.path)
 
 
 def jobs_of(
@@ -139,33 +82,43 @@ def jobs_of(
     Args:
         out: the study's results go to the folder of its name below it.
         epochs: instead of what the study says, for a quick look.
+        device: of the runs whose variant names none.
 
     Raises:
         ConfigError: settings that make no sense. DataError: no dataset, or one without the features of the study.
     """
-    over = [f"epochs={epochs}"] if epochs else []
-    jobs = []
     digests: dict[str, str] = {}
+    jobs = []
     for seed in range(seeds):
-        for variant, settings in study.variants.items():
-            for values in product(*study.grid.values()):
-                chosen = [f"{key}={value}" for key, value in zip(study.grid, values, strict=True)]
-                config = load_config(overrides=[*study.base, *settings, *chosen, *over, f"seed={seed}"])
-                if config.features not in digests:
-                    if not (Path(data) / "train" / config.features / "X.npy").is_file():
-                        raise DataError(f"{data}: is no dataset with {config.features}; `genreline check` says why")
-                    digests[config.features] = digest(data, config.features)
-                job = StudyRun(
-                    variant=", ".join([variant, *chosen]),
+        for point in study.points():
+            config = point.config(seed, epochs)
+            if config.features not in digests:
+                if not (Path(data) / "train" / config.features / "X.npy").is_file():
+                    raise DataError(f"{data}: is no dataset with {config.features}; `genreline check` says why")
+                digests[config.features] = digest(data, config.features)
+            jobs.append(
+                StudyRun(
+                    point=point,
                     config=config,
-                    device=study.devices.get(variant, device),
-                    repeat=study.repeats.get(variant, 0),
+                    device=point.variant.device or device,
                     root=Path(data).absolute(),  # for workers that start elsewhere
                     data_digest=digests[config.features],
                     folder=Path(out).absolute() / study.name,
                 )
-                jobs.append(job)
+            )
     return jobs
+
+
+def without_device(jobs: Sequence[StudyRun]) -> list[StudyRun]:
+    """Those jobs that torch has no device for here: the same command on a machine that has it makes up for them."""
+    missing = [job for job in jobs if job.point.variant.device and not job.done]
+    absent = set()
+    for device in {job.device for job in missing}:
+        try:
+            check_device(device)
+        except ConfigError:
+            absent.add(device)
+    return [job for job in missing if job.device in absent]
 
 
 def write_study(study: Study, out: str | Path) -> None:
@@ -178,10 +131,14 @@ def run_study(
 ) -> Iterator[StudyRun]:
     """Do the runs that are not done yet, side by side, one thread each; yields each job as it is done.
 
-    For `backend` and `ray_address` see `map_unordered`; all nodes must see the data and the results by the same paths.
-    A run that fails is a result that says so, never the end of the study. `write_table` sums up.
+    Runs that compare devices are done one after the other: beside each other they would take each other's time. For
+    `backend` and `ray_address` see `map_unordered`; all nodes must see the data and the results by the same paths. A
+    run that fails is a result that says so, never the end of the study. `write_table` sums up.
     """
-    missing = [job for job in jobs if not job.path.exists()]
+    if any(job.point.study.compares_devices for job in jobs):
+        n_processes = 1
+    n_parallel = n_processes if backend == "processes" else None
+    missing = [dataclasses.replace(job, n_parallel=n_parallel) for job in jobs if not job.done]
     for job, _ in map_unordered(run_job, missing, n_processes, backend, ray_address):
         yield job
 
@@ -189,13 +146,14 @@ def run_study(
 def run_job(job: StudyRun) -> None:
     """Train, evaluate and record one run; one that another study beside it has done is copied."""
     for twin in job.folder.parent.glob(f"*/{RUNS}/{job.path.name}"):
-        write_text(job.path, json_text({**json.loads(twin.read_text()), "variant": job.variant}))
-        return
+        if not _failed(twin):
+            write_text(job.path, twin.read_text(encoding="utf-8"))
+            return
     torch.set_num_threads(1)
     result: dict[str, Any] = {
-        "variant": job.variant,
         "seed": job.config.seed,
         "device": job.device,
+        "n_parallel": job.n_parallel,
         "config": job.config.model_dump(mode="json"),
         "config_digest": job.config.digest(),
         "data_digest": job.data_digest,
@@ -203,9 +161,12 @@ def run_job(job: StudyRun) -> None:
     }
     try:
         dataset = _dataset(job.root, job.config.features)
-        start, processor_start = time.perf_counter(), time.process_time()
+        if job.point.study.compares_devices:  # a device's first use takes a time of its own
+            fit(job.config.model_copy(update={"epochs": 1}), dataset, job.device)
+        processor_start = time.process_time()
         run = fit(job.config, dataset, job.device)
-        result["seconds"] = time.perf_counter() - start
+        # Of the epochs alone: each ends with its losses on the CPU, so a GPU has done its work by then.
+        result["seconds"] = sum(epoch.seconds for epoch in run.history)
         if job.device == "cpu":  # the time that other programs do not change; a GPU's work is not in it
             result["processor_seconds"] = time.process_time() - processor_start
         test = make_loaders(dataset, batch_size=256).test
@@ -225,22 +186,27 @@ def run_job(job: StudyRun) -> None:
     write_text(job.path, json_text(result))
 
 
+def _failed(path: Path) -> bool:
+    return bool(json.loads(path.read_text(encoding="utf-8"))["status"] == "failed")
+
+
 @cache
 def _dataset(root: Path, features: str) -> Dataset:
     """One load a process."""
     return load_dataset(root, features)
 
 
-def load_results(jobs: Sequence[StudyRun]) -> list[dict[str, Any]]:
-    """The results of those jobs that are done, in the jobs' order, each with its `run`, the name of its file."""
-    return [{**json.loads(job.path.read_text()), "run": job.path.stem} for job in jobs if job.path.exists()]
+def load_results(jobs: Sequence[StudyRun]) -> list[tuple[StudyRun, dict[str, Any]]]:
+    """Those jobs that have a result, in their order, each with it."""
+    return [(job, json.loads(job.path.read_text(encoding="utf-8"))) for job in jobs if job.path.exists()]
 
 
 def write_table(jobs: Sequence[StudyRun]) -> list[dict[str, Any]]:
     """Write the study's tidy table, a row a run (COLUMNS), as table.csv in its folder, and return its rows."""
     rows = []
-    for result in load_results(jobs):
+    for job, result in load_results(jobs):
         row: dict[str, Any] = {column: result.get(column, "") for column in COLUMNS}
+        row |= {"variant": job.point.variant.id, "setting": job.point.setting, "run": job.path.stem}
         if history := result.get("history"):
             best = history[max(0, result["best_epoch"] - 1)]
             row |= {"epochs": len(history), "val_f1_macro": best["val_f1_macro"]}

@@ -37,7 +37,7 @@ from genreline.study.records import (
     spread_text,
     val_f1_of,
 )
-from genreline.study.runner import Study
+from genreline.study.spec import Study
 from genreline.train.metrics import per_class
 
 
@@ -66,21 +66,21 @@ def section(study: Study, runs: list[RunRecord], flags: list[str]) -> list[Block
         *(Text(flag, flag=True) for flag in flags),
     ]
     if entries[0].setting:
-        by_variant = [[entry for entry in entries if entry.name == name] for name in study.variants]
+        by_variant = [[entry for entry in entries if entry.variant_id == variant.id] for variant in study.variants]
         firsts, entries = [same[0] for same in by_variant], [best_entry(same) for same in by_variant]
         blocks += [Heading(3, f"All at {firsts[0].setting}"), *_table(study, firsts, "at the same setting")]
         blocks += [Heading(3, "Each at its own best setting"), _grid(study, by_variant)]
         blocks += _table(study, entries, "each at its best setting")
     else:
         blocks += _table(study, entries, "by variant")
-    if study.repeats:
+    if _repeats(study):
         blocks += _reproducibility(runs)
-    if study.devices:
+    if study.compares_devices:
         blocks += _devices(entries)
     best = best_entry(entries)
     if best.completed:
         blocks += _of_classes(study, best)
-    curves = entries if entries[0].which == "best" else [VariantResult(next(iter(study.variants)), entries[0].runs)]
+    curves = entries if entries[0].which == "best" else [VariantResult(study.variants[0].name, entries[0].runs)]
     return blocks + _of_epochs(study, curves) + _of_changes(study, entries)
 
 
@@ -135,9 +135,9 @@ def _comment(study: Study, entries: list[VariantResult]) -> list[Block]:
         f"{size} test samples alone make such an accuracy uncertain by "
         f"±{1.96 * math.sqrt(share * (1 - share) / size):.3f} (95%)."
     ]
-    baseline = entries[next((i for i, settings in enumerate(study.variants.values()) if not settings), 0)]
+    baseline = entries[next((i for i, variant in enumerate(study.variants) if not variant.settings), 0)]
     reference, role = (baseline, "the baseline") if baseline.completed else (best, "the best by validation")
-    if not study.repeats:
+    if not _repeats(study):
         items += _differences(entries, reference, role, f1_of, "Macro F1")
     if _changes_gap(entries):
         items += _differences(entries, reference, role, gap_of, "The gap between validation and train loss")
@@ -153,6 +153,10 @@ def _comment(study: Study, entries: list[VariantResult]) -> list[Block]:
         why = "; ".join(f"{entry.name} ({reason})" for entry, reason in zip(bad, reasons, strict=True))
         items.append(f"Did not complete every run: {why}.")
     return [Items(items)]
+
+
+def _repeats(study: Study) -> bool:
+    return any(variant.repeat for variant in study.variants)
 
 
 def _done(entry: VariantResult) -> bool:
@@ -239,11 +243,11 @@ _UNEQUAL = Text("The same settings, data, device and seed gave different figures
 def _devices(entries: list[VariantResult]) -> list[Block]:
     """The times of the devices, or that there was none to compare."""
     done = [entry for entry in entries if entry.completed]
-    missing = [entry for entry in entries if not entry.completed and entry.runs]
     texts = [
-        f"{entry.name}: device {entry.runs[0].device} could not be used here, so no time is compared. "
-        f"The reason: {entry.runs[0].reason or entry.runs[0].status}."
-        for entry in missing
+        f"{entry.name}: not measured, because there was no such device; the same command fills it in on a machine "
+        "that has one."
+        for entry in entries
+        if not entry.completed
     ]
     for other in done[1:]:
         first, second = done[0].values(seconds_of), other.values(seconds_of)

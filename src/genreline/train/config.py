@@ -223,7 +223,7 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
         nested: Any = _parse(value)
         for part in reversed(key.split(".")):
             nested = {part: nested}
-        _merge(settings, nested)
+        merge_settings(settings, nested)
     return parse_config(settings, str(path or "configuration"))
 
 
@@ -261,10 +261,12 @@ def _parse(value: str) -> Any:
         return value
 
 
-def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
-    """Merge nested settings. Nothing is dropped: what another name does not take is refused aloud later."""
+def merge_settings(into: dict[str, Any], other: Mapping[str, Any]) -> None:
+    """Put nested settings over others. Nothing is dropped: a setting that the model does not take is refused later."""
     for key, value in other.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
+        if isinstance(value, Mapping):
+            below = into[key] if isinstance(into.get(key), dict) else {}
+            into[key] = below
+            merge_settings(below, value)
         else:
             into[key] = value
