@@ -1,8 +1,13 @@
+import errno
 import math
 import os
+import sys
+from types import SimpleNamespace
 
 import pytest
 
+from genreline.data.prepare import prepare
+from genreline.errors import GenrelineError
 from genreline.parallel import map_unordered
 
 
@@ -15,3 +20,29 @@ def test_every_item_is_mapped_once_in_other_processes():
 def test_an_error_is_raised_here():
     with pytest.raises(ValueError, match="not defined for negative"):
         dict(map_unordered(math.factorial, [3, -1], jobs=2))
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            OSError("AF_UNIX path length cannot exceed 107 bytes"),
+            "ray: AF_UNIX path length .*; see the log files there",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "/tmp/ray"), "ray: Permission denied; see the log files"),
+        (OSError(errno.ENOSPC, "No space left on device"), "ray: No space left on device; make room there"),
+    ],
+)
+def test_what_ails_ray_is_not_called_a_full_disk(monkeypatch, tmp_path, error, message):
+    def init(**options):
+        raise error
+
+    for genre in ("blues", "rock"):
+        for name in ("a.wav", "b.wav", "c.wav"):
+            (tmp_path / "music" / genre).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "music" / genre / name).touch()
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init, is_initialized=lambda: False))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(GenrelineError, match=message) as raised:
+        prepare(tmp_path / "music", tmp_path / "out", backend="ray")
+    assert "make room" in str(raised.value) if error.errno == errno.ENOSPC else "make room" not in str(raised.value)

@@ -1,5 +1,6 @@
 """Files that are either complete or not there, and digests that name their contents."""
 
+import errno
 import hashlib
 import json
 import math
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from genreline.errors import GenrelineError
+
+DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Numbers of the OSErrors that more room would have prevented."""
 
 
 @contextmanager

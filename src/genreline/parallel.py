@@ -11,7 +11,8 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import Any, TypeVar
 
-from genreline.errors import ConfigError, GenrelineError
+from genreline.errors import ConfigError, GenrelineError, first_line
+from genreline.files import DISK_IS_FULL
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -98,15 +99,15 @@ def _on_ray(
     task = ray.remote(num_cpus=1, max_retries=_RETRIES)(_call)
     todo = iter(items)
     running: dict[Any, Item] = {}
-    shipped = ray.put(function)
+    shipped = _asked(ray.put, function)
     try:
         while True:
-            n_cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))  # nodes come and go
+            n_cpus = max(1, int(_asked(ray.cluster_resources).get("CPU", 1)))  # nodes come and go
             for item in islice(todo, max(0, _IN_FLIGHT * n_cpus - len(running))):
-                running[task.remote(shipped, item)] = item
+                running[_asked(task.remote, shipped, item)] = item
             if not running:
                 return
-            done, _ = ray.wait(list(running), num_returns=1)
+            done, _ = _asked(ray.wait, list(running), num_returns=1)
             for reference in done:
                 yield running.pop(reference), _result(ray, reference)
     finally:
@@ -141,7 +142,19 @@ def _connect(ray: Any, jobs: int, address: str | None) -> None:
     except (OSError, RuntimeError, ValueError) as error:
         if address:
             raise ConfigError(f"ray: no cluster answers at {address}; `ray status` on its head shows one") from error
-        ray.init(address="local", num_cpus=jobs, include_dashboard=False, **quiet)
+        _asked(ray.init, address="local", num_cpus=jobs, include_dashboard=False, **quiet)
+
+
+def _asked(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """What a call of Ray's gives; its own troubles with sockets and files are none of our folders'."""
+    try:
+        return call(*args, **options)
+    except OSError as error:
+        way_out = "make room there" if error.errno in DISK_IS_FULL else "see the log files there"
+        raise GenrelineError(
+            f"ray: {error.strerror or first_line(error)}; {way_out} (/tmp/ray, or $RAY_TMPDIR), or use "
+            f"--backend processes"
+        ) from error
 
 
 def _check_address(address: str) -> None:

@@ -1,6 +1,7 @@
 """From audio to a dataset: what is written, what is told, and that whatever ends it loses nothing."""
 
 import csv
+import errno
 import json
 import os
 import resource
@@ -101,7 +102,7 @@ def test_processes_write_the_same_bytes(folders, tmp_path):
 
 
 def test_bad_files_are_passed_over_and_told(folders, tmp_path):
-    (folders / "rock" / "notes.txt").write_text("no sound")
+    (folders / "rock" / "notes.mp3").write_text("no sound")
     (folders / "rock" / "empty.mp3").touch()
     (folders / "rock" / os.fsdecode(b"\xff.wav")).write_bytes((folders / "rock" / "rock0.wav").read_bytes())
     whole = (folders / "blues" / "blues0.wav").read_bytes()
@@ -111,7 +112,7 @@ def test_bad_files_are_passed_over_and_told(folders, tmp_path):
     assert [each["file"] for each in manifest["skipped"]] == [
         "blues/cut.wav",
         "rock/empty.mp3",
-        "rock/notes.txt",
+        "rock/notes.mp3",
         "rock/\\udcff.wav",
     ]
     reasons = [each["reason"] for each in manifest["skipped"]]
@@ -121,6 +122,18 @@ def test_bad_files_are_passed_over_and_told(folders, tmp_path):
     assert check_dataset(tmp_path / "out").problems == []
     with pytest.raises(AudioError, match=r"cut\.wav: the file is truncated"):
         prepare(folders, tmp_path / "strict", strict=True)
+
+
+def test_what_is_no_audio_by_its_suffix_is_no_failure(folders, tmp_path):
+    prepare(folders, tmp_path / "before")
+    (folders / "rock" / "notes.txt").write_text("no sound")
+    (folders / "cover.jpg").write_bytes(b"no picture")
+    manifest = prepare(folders, tmp_path / "out", strict=True)
+    assert manifest["skipped"] == []
+    assert manifest["passed_over"] == {".txt": 1, ".jpg": 1}
+    before, after = contents(tmp_path / "before"), contents(tmp_path / "out")
+    assert {name for name in before if before[name] != after[name]} == {"manifest.json"}
+    assert prepare(folders, tmp_path / "before")["passed_over"] == {}  # the inputs are the same: nothing is to be done
 
 
 def test_copies_stay_together_and_are_told(folders, tmp_path):
@@ -280,4 +293,14 @@ def test_a_damaged_part_is_told(folders, tmp_path, monkeypatch):
     part = next((tmp_path / "out" / ".preparing" / "parts").glob("*/*.rows"))
     part.write_bytes(part.read_bytes()[:-1])
     with pytest.raises(GenrelineError, match="is damaged; delete it"):
+        prepare(folders, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("code", "way_out"), [(errno.ENOSPC, "make room"), (errno.EROFS, "check the folder")])
+def test_only_a_full_disk_wants_room(folders, tmp_path, monkeypatch, code, way_out):
+    def refuse(*args):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("genreline.data.prepare._assemble", refuse)
+    with pytest.raises(GenrelineError, match=rf"{os.strerror(code)}\); {way_out}"):
         prepare(folders, tmp_path / "out")

@@ -95,8 +95,8 @@ def test_a_split_file_says_what_was_split(tmp_path):
     (tmp_path / "split.csv").write_text("track,split\na/0,train\na/0,test\n")
     with pytest.raises(DataError, match="line 3 puts a/0 into a second set"):
         read_split_file(tmp_path / "split.csv", recordings)
-    (tmp_path / "split.csv").write_text("track,split\na/0,dev\n")
-    with pytest.raises(DataError, match="line 2 has the split 'dev'"):
+    (tmp_path / "split.csv").write_text("track,split\na/0,eval\n")
+    with pytest.raises(DataError, match="line 2 has the split 'eval'"):
         read_split_file(tmp_path / "split.csv", recordings)
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from genreline.audio.decode import SUFFIXES
 from genreline.errors import ConfigError, DataError
 from genreline.predict.files import FORMATS, SongTask, find_songs, parse_formats, predict_files
 from genreline.predict.timeline import Timeline
@@ -48,6 +47,22 @@ def test_folders_are_searched_and_mirrored(music, tmp_path):
     ]
 
 
+def test_what_a_folder_has_beside_audio_is_noted(music, tmp_path):
+    (music / "voice.weba").touch()
+    notes = []
+    songs = find_songs([music, music / "rock"], tmp_path, notes.append)
+    assert "voice.weba" in {song.path.name for song in songs}
+    assert notes == [
+        f"{music}: passed over 2 files without the suffix of an audio file (1 .jpg, 1 .txt)",
+        f"{music / 'rock'}: passed over 1 file without the suffix of an audio file (1 .txt)",
+    ]
+
+
+def test_a_title_with_a_dot_is_no_suffix(tmp_path):
+    songs = find_songs(["Mr. Brightside", "song.raw", "St. Anger.mp3", 'say "hi".ogg'], tmp_path)
+    assert [song.stem.name for song in songs] == ["Mr. Brightside", "song", "St. Anger", 'say "hi"']
+
+
 def test_names_never_collide(tmp_path):
     names = ["x/a.mp3", "y/A.mp3", "a-2.mp3", "a.ogg", "z/.mp3", "v1.2.mp3", "v1.3.mp3"]
     songs = find_songs(names, tmp_path)
@@ -60,11 +75,6 @@ def test_a_folder_without_sound_is_told(tmp_path):
     (tmp_path / "a.txt").write_text("x")
     with pytest.raises(DataError, match="holds no audio files"):
         find_songs([tmp_path], tmp_path)
-
-
-def test_suffixes_are_lower_case_and_differ():
-    assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in SUFFIXES)
-    assert len(set(SUFFIXES)) == len(SUFFIXES)
 
 
 def test_formats_are_parsed():

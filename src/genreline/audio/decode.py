@@ -37,13 +37,6 @@ RATE_HZ = 8000
 Waveform = NDArray[np.float32]
 AudioSource = str | Path | bytes | BinaryIO
 
-SUFFIXES = (
-    *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"),
-    *(".m4a", ".m4b", ".mp4", ".mov", ".aac", ".webm", ".mka", ".mkv", ".wma", ".asf", ".avi", ".flv", ".ts", ".mpg"),
-    *(".mpeg", ".amr", ".ac3", ".eac3", ".ape", ".wv", ".tta"),
-)
-"""Suffixes of audio files, lower case: for searching folders. The bytes of a file say what it is."""
-
 RATES_HZ = range(1000, 768_001)
 CHANNELS = range(1, 65)
 CHUNK = 65536  # frames that a decoder hands over at a time
@@ -219,7 +212,8 @@ def _chunks(file: BinaryIO, name: str) -> Iterator[tuple[int, Waveform]]:
         raise AudioError(f"{name}: the file is empty; download or copy it again")
     file.seek(0)
     is_cut = is_mp3 = False
-    sound_file: BinaryIO | None = file if head[:4] == b"fLaC" else cast(BinaryIO, _window(file))
+    nameless = cast(BinaryIO, _Nameless(file))
+    sound_file: BinaryIO | None = nameless if head[:4] == b"fLaC" else cast(BinaryIO, _window(file))
     file.seek(0)
     if head[:4] in (b"RIFF", b"RF64", b"RIFX", b"riff"):
         samples = find_samples(file, name)
@@ -232,10 +226,10 @@ def _chunks(file: BinaryIO, name: str) -> Iterator[tuple[int, Waveform]]:
         sound_file = cast(BinaryIO, rewritten(file, samples)) if samples else None
     elif ogg := scan_ogg(file):
         is_cut = ogg.is_cut
-        sound_file = file if ogg.is_single else None
+        sound_file = nameless if ogg.is_single else None
     elif mp3 := scan_mp3(file):
         is_mp3 = True
-        sound_file = file if mp3.is_as_declared else None
+        sound_file = nameless if mp3.is_as_declared else None
     refusal, sound = "its end is missing" if is_cut else None, None
     with ExitStack() as stack:
         quiet: AbstractContextManager[None] = nullcontext()
@@ -277,6 +271,15 @@ def _by_numpy(file: BinaryIO, samples: Samples, name: str) -> Iterator[tuple[int
             raise _truncated(name)
         n_frames -= len(pcm)
         yield rate_hz, _mixed(np.ascontiguousarray(pcm.T, np.float32) / np.float32(32768))
+
+
+class _Nameless:
+    """A file of which soundfile cannot see the name: of one that ends in .raw, it would not look at the bytes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+        if readinto := getattr(file, "readinto", None):
+            self.readinto = readinto
 
 
 def _window(file: BinaryIO) -> Window:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genreline.cli.options import Backend, Data, RayAddress, Where
-from genreline.cli.terminal import AsJson, complain, print_json, print_table, progress_bar
+from genreline.cli.terminal import AsJson, complain, note, print_json, print_table, progress_bar, warn
 from genreline.errors import GenrelineError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def check(data: Data, as_json: AsJson = False) -> None:
             ]
             print_table(columns, rows)
         for warning in report.warnings:
-            typer.echo(f"warning: {warning}", err=True)
+            warn(warning)
         for problem in report.problems:
             complain(GenrelineError(problem))
         typer.echo("no problems found" if not report.problems else f"{len(report.problems)} problem(s)")
@@ -68,11 +68,13 @@ def prepare(
 ) -> None:
     """Turn labelled audio into a dataset, split by artist or track; an interrupted call continues where it stopped.
 
-    A CSV file has the columns path,label and may have artist and split; its paths are relative to it. Bad files are
-    passed over and listed, and the exit code is then 1.
+    A CSV file has the columns path,label and may have artist and split; its paths are relative to it. In folders, files
+    without the suffix of an audio file are passed over. Audio that cannot be decoded is left out and listed, and the
+    exit code is then 1.
     """
     import os
 
+    from genreline.audio.names import describe_passed_over
     from genreline.data.prepare import MANIFEST, SPLIT_FILE
     from genreline.data.prepare import prepare as prepare_dataset
 
@@ -81,6 +83,8 @@ def prepare(
     with progress_bar() as progress:
         show = _PrepareProgress(progress)
         manifest = prepare_dataset(source, out, kinds, seed, split, strict, n_jobs, backend.value, ray_address, show)
+    if passed_over := manifest.get("passed_over"):
+        note(f"{source}: {describe_passed_over(passed_over)}")
     if as_json:
         print_json(manifest)
     else:
@@ -91,7 +95,7 @@ def prepare(
         ]
         print_table(["set", "recordings", "seconds", *names], rows)
         for same in manifest["duplicates"]:
-            typer.echo(f"warning: the same recording, byte by byte: {', '.join(same)}")
+            warn(f"the same recording, byte by byte: {', '.join(same)}")
         for skipped in manifest["skipped"]:
             typer.echo(f"left out: {skipped['file']}: {skipped['reason']}")
         typer.echo(f"{out}: complete, see {MANIFEST}; the split: {SPLIT_FILE}\nnext: genreline check {out}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from genreline.cli.options import ModelName
-from genreline.cli.terminal import AsJson, complain, print_json, print_table, progress_bar
+from genreline.cli.terminal import AsJson, complain, note, print_json, print_table, progress_bar
 from genreline.errors import ConfigError, GenrelineError
 
 
@@ -55,7 +55,7 @@ def predict(
     check_writable(out)
     recognizer = Recognizer.load(model)  # first, so that a bad model is reported before any work
     files, failed = _fetched(audio)
-    found = find_songs([files[source] for source in audio if source in files], out)
+    found = find_songs([files[source] for source in audio if source in files], out, note)
     results: dict[int, dict[str, Any]] = {}
     with progress_bar() as progress:
         for place, song in progress.track(
@@ -116,7 +116,10 @@ def compare(
     test = figures_on_test(loaded, data)
     files, failed = _fetched(songs)
     labelled = [
-        (song.path, name) for source, name in pairs if source in files for song in find_songs([files[source]], Path())
+        (song.path, name)
+        for source, name in pairs
+        if source in files
+        for song in find_songs([files[source]], Path(), note)
     ]
     with progress_bar() as progress:
         results = list(progress.track(compare_songs(loaded, labelled), len(labelled), description="predicting"))

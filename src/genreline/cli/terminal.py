@@ -56,3 +56,13 @@ def print_json(value: Any) -> None:
 def complain(error: GenrelineError) -> None:
     """Print the error's one line."""
     typer.echo(f"error: {' '.join(str(error).splitlines())}", err=True)
+
+
+def note(line: str) -> None:
+    """Print a line that is no error, and no result either."""
+    typer.echo(f"note: {' '.join(line.splitlines())}", err=True)
+
+
+def warn(line: str) -> None:
+    """Print a line about what deserves a look."""
+    typer.echo(f"warning: {' '.join(line.splitlines())}", err=True)

@@ -38,7 +38,7 @@ from genreline.data.split import (
     write_split_file,
 )
 from genreline.errors import AudioError, ConfigError, DataError, GenrelineError
-from genreline.files import check_writable, digest_file, json_text, replacing, write_text
+from genreline.files import DISK_IS_FULL, check_writable, digest_file, json_text, replacing, write_text
 from genreline.parallel import map_unordered
 
 MANIFEST, SPLIT_FILE, WORK = "manifest.json", "split.csv", ".preparing"
@@ -102,8 +102,9 @@ def prepare(
         on_step: called after each recording.
 
     Returns:
-        The manifest: settings, inputs, versions, sets, digests, skipped (file, reason) and duplicates. It is kept in
-        `out`/manifest.json, which is written last: where it is, the dataset is complete.
+        The manifest: settings, inputs, versions, sets, digests, passed_over (how many files in folders have no suffix
+        of an audio file, by suffix), skipped (file, reason) and duplicates. It is kept in `out`/manifest.json, which is
+        written last: where it is, the dataset is complete.
 
     Raises:
         DataError: a source, split or output folder that will not do. ConfigError: unknown kinds or backend.
@@ -114,10 +115,10 @@ def prepare(
         wrong = f"there is no {', '.join(unknown)}" if unknown else "none given"
         raise ConfigError(f"features: {wrong}; choose from {', '.join(FEATURE_SHAPES)}")
     kinds = [kind for kind in FEATURE_SHAPES if kind in kinds]
+    shares = parse_shares(split) if isinstance(split, str) else None
     found, out = read_source(source), Path(out).absolute()
     if out.is_relative_to(found.root) and Path(source).is_dir():
         raise ConfigError(f"{out}: is inside of the source; choose a folder outside of it")
-    shares = parse_shares(split) if isinstance(split, str) else None
     given = None if shares else _given_split(found, split)
     if given is None:
         check_enough(artist_groups(found.recordings))
@@ -142,16 +143,16 @@ def prepare(
                 )
                 with closing(mapped):
                     parts = _all_parts(found, mapped, strict, on_step)
-                manifest = {"settings": settings, "inputs": inputs}
+                manifest = {"settings": settings, "inputs": inputs, "passed_over": dict(found.passed_over)}
                 manifest |= _assemble(found, parts, given, seed, shares, kinds, strict, out, on_step)
                 write_text(out / MANIFEST, json_text(manifest))
             shutil.rmtree(out / WORK, ignore_errors=True)
     except filelock.Timeout as error:
         raise GenrelineError(f"{out}: another preparation is at work there; wait for it or choose another") from error
     except OSError as error:
-        reason = error.strerror or error
+        way_out = "make room" if error.errno in DISK_IS_FULL else "check the folder and its rights"
         raise GenrelineError(
-            f"{out}: cannot be written ({reason}); make room and run the same command again"
+            f"{out}: cannot be written ({error.strerror or error}); {way_out} and run the same command again"
         ) from error
     finally:
         torch.set_num_threads(n_threads)

@@ -4,12 +4,20 @@ import csv
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from genreline.audio.names import describe_passed_over, find_audio, is_audio
 from genreline.data.layout import NO_TEXT, SETS
 from genreline.errors import DataError
+
+SET_NAMES = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev", "development"),
+    "test": ("test", "testing"),
+}
+"""What each set may be called, in any case."""
 
 
 class Recording(NamedTuple):
@@ -22,10 +30,14 @@ class Recording(NamedTuple):
 
 
 class RecordingList(NamedTuple):
-    """The recordings of a source by class and name, and the folder that their names start from."""
+    """The recordings of a source by class and name, and the folder that their names start from.
+
+    `passed_over` counts the files in folders that have no suffix of an audio file, by suffix.
+    """
 
     root: Path
     recordings: Sequence[Recording]
+    passed_over: Mapping[str, int]
 
     @property
     def is_split(self) -> bool:
@@ -36,15 +48,19 @@ class RecordingList(NamedTuple):
 def read_source(source: str | Path) -> RecordingList:
     """The recordings of a CSV file (path,label[,artist][,split]) or of a folder with a folder for each class.
 
-    Paths in a CSV are relative to it. A folder that holds train, val and test, and nothing else, is split already, with
-    the class folders in those. Files may be at any depth of their class's folder; hidden ones are passed over.
+    Paths in a CSV are relative to it; an accented letter is found whether the disk has it in one piece or two (Unicode
+    NFC, NFD). A folder that holds train, val and test (or a synonym, see SET_NAMES, in any case) and no other folder
+    with audio is split already, with the class folders in those. Audio files, known by their suffix, may be at any
+    depth of their class's folder; hidden ones are left out.
 
     Raises:
-        DataError: nothing there, no classes, fewer than two, a name that cannot be one, a CSV that is none.
+        DataError: nothing there, no classes, fewer than two, a name that cannot be one, a CSV that is none; folders
+            that are part sets and part classes.
     """
     source = Path(source).absolute()
+    passed_over: Counter[str] = Counter()
     if source.is_dir():
-        recordings, root = list(_in_folders(source)), source
+        recordings, root = list(_in_folders(source, passed_over)), source
     elif source.is_file():
         recordings, root = list(_in_csv(source)), source.parent
     else:
@@ -54,56 +70,135 @@ def read_source(source: str | Path) -> RecordingList:
         if not label.strip() or any(unicodedata.category(letter) in NO_TEXT for letter in label):
             raise DataError(f"{source}: {label!r} is no class name; a name has letters on one line")
     if len(classes) < 2:
-        has = f"has one class, {classes[0]}" if classes else "holds no folders with files in them"
-        raise DataError(f"{source}: {has}; make a folder for each of two or more classes, with its audio files in it")
+        has = f"has one class, {classes[0]}" if classes else "holds no folders with audio files in them"
+        also = f" ({describe_passed_over(passed_over)})" if passed_over and not classes else ""
+        raise DataError(
+            f"{source}: {has}{also}; make a folder for each of two or more classes, with its audio files in it"
+        )
     if sum(not recording.split for recording in recordings) not in (0, len(recordings)):
         lacks = next(recording.name for recording in recordings if not recording.split)
         raise DataError(f"{source}: some recordings have a split and {lacks} has none; give it to all or to none")
-    return RecordingList(root, sorted(recordings, key=lambda each: (each.label, each.name)))
+    return RecordingList(root, sorted(recordings, key=lambda each: (each.label, each.name)), passed_over)
 
 
-def _in_folders(root: Path) -> Iterator[Recording]:
-    folders = _visible_folders(root)
-    if folders and {folder.name for folder in folders} <= set(SETS):
-        if missing := sorted(set(SETS) - {folder.name for folder in folders}, key=SETS.index):
-            raise DataError(f"{root}: is split already, but has no {' and no '.join(missing)} folder; add it")
-        for part in folders:
-            for folder in _visible_folders(part):
-                yield from (Recording(name, folder.name, split=part.name) for name in _files(folder, root))
-    else:
-        for folder in folders:
-            yield from (Recording(name, folder.name) for name in _files(folder, root))
+def _in_folders(root: Path, passed_over: Counter[str]) -> Iterator[Recording]:
+    """The recordings in class folders, or in class folders in sets; other files are added to `passed_over`.
+
+    Only folders with audio in them count, so documents beside the recordings do no harm.
+    """
+    files: list[Path] = []
+    for top in _folders(root, passed_over):
+        for folder in _folders(top, passed_over) if set_of(top.name) else [top]:
+            found = find_audio(folder)
+            files += [path.relative_to(root) for path in found.files]
+            passed_over.update(found.passed_over)
+    sets = {name: set_of(name) for name in sorted({path.parts[0] for path in files})}
+    classes = [name for name, set_name in sets.items() if not set_name]
+    inner = {path.parts[1] for path in files if len(path.parts) > 2 and set_of(path.parts[1])}
+    if not any(sets.values()):
+        if len({set_of(name) for name in inner}) > 1:
+            raise _mixture(root, f"has {_listed(inner)} inside of the class folders")
+        yield from (Recording(path.as_posix(), _nfc(path.parts[0])) for path in files)
+        return
+    if classes:
+        raise _mixture(root, f"has {_listed(set(sets) - set(classes))} beside {_listed(classes)}")
+    if len(sets) > len(set(sets.values())):
+        raise _mixture(root, f"has {_listed(sets)}, some of which are names of one set")
+    if missing := [name for name in SETS if name not in sets.values()]:
+        raise _mixture(root, f"has {_listed(sets)} and no {' and no '.join(missing)} with audio in it")
+    if inner:
+        raise _mixture(root, f"has {_listed(inner)} inside of {_listed(sets)}")
+    for path in files:
+        yield Recording(path.as_posix(), _nfc(path.parts[1]), split=sets[path.parts[0]])
 
 
-def _visible_folders(root: Path) -> list[Path]:
-    return [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+def _mixture(root: Path, what: str) -> DataError:
+    """For folders of which some are called like sets, in another layout than the one that says which is which."""
+    return DataError(
+        f"{root}: {what}; for recordings that are split already, make train/CLASS/..., val/CLASS/... and "
+        f"test/CLASS/..., and no other folders; if these are classes, list the files in a CSV (path,label)"
+    )
 
 
-def _files(folder: Path, root: Path) -> Iterator[str]:
-    """The names of all files below a folder but hidden ones, which are the file manager's; links to folders are not
-    followed, since they may lead round in a circle."""
+def set_of(name: str) -> str:
+    """The set that a name means, in any case; "" for none."""
+    return next((each for each, synonyms in SET_NAMES.items() if name.casefold() in synonyms), "")
 
-    def unreadable(error: OSError) -> None:
-        raise DataError(f"{error.filename}: cannot be read ({error.strerror}); make it readable, or move it away")
 
-    for parent, folders, files in os.walk(folder, onerror=unreadable):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        start = Path(parent).relative_to(root).as_posix()
-        yield from (f"{start}/{name}" for name in files if not name.startswith("."))
+def _listed(names: Iterable[str]) -> str:
+    shown = sorted(names)
+    return f"{', '.join(shown[:8])}{', ...' if len(shown) > 8 else ''}"
+
+
+def _folders(folder: Path, passed_over: Counter[str]) -> list[Path]:
+    """The visible folders in a folder that has no recordings of its own.
+
+    Raises:
+        DataError: there are audio files beside them, whose class nothing says, or the folder cannot be read.
+    """
+    folders = []
+    try:
+        for path in sorted(folder.iterdir()):
+            if path.name.startswith("."):
+                continue
+            if path.is_dir():
+                folders.append(path)
+            elif is_audio(path.name):
+                raise DataError(f"{path}: stands outside of the class folders; move it into one, or away")
+            else:
+                passed_over[path.suffix.lower()] += 1
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read ({error.strerror}); make it readable, or move it away") from error
+    return folders
 
 
 def _in_csv(path: Path) -> Iterator[Recording]:
-    names: Counter[str] = Counter()
+    names: set[str] = set()
+    disk = _Disk(path.parent)
     for line, row in read_rows(path, ("path", "label")):
-        label, artist, split = (row.get(name, "").strip() for name in ("label", "artist", "split"))
-        if split and split not in SETS:
+        label, artist, split = (_nfc(row.get(name, "").strip()) for name in ("label", "artist", "split"))
+        if split and not set_of(split):
             raise DataError(f"{path}: line {line} has the split {split!r}; it is one of {', '.join(SETS)}, or empty")
         if not row["path"] or not label:
             raise DataError(f"{path}: line {line} lacks its path or its label; fill it in or take the line out")
-        names[row["path"]] += 1
-        if names[row["path"]] > 1:
+        if "\0" in row["path"]:
+            raise DataError(f"{path}: line {line} has a NUL character in its path; write the file's name")
+        name = disk.spelling(row["path"])
+        if name in names:
             raise DataError(f"{path}: line {line} names {row['path']} again; a recording has one line")
-        yield Recording(row["path"], label, artist, split)
+        names.add(name)
+        yield Recording(name, label, artist, set_of(split))
+
+
+class _Disk:
+    """Files below a folder as the disk spells them: some systems store é as one character (NFC), some as two (NFD)."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._entries: dict[Path, dict[str, str]] = {}
+
+    def spelling(self, name: str) -> str:
+        """The name under which a file is there; the name as it is where it is not."""
+        if os.path.lexists(self._root / name):
+            return name
+        found = Path()
+        for part in PurePath(name).parts:
+            place = self._root / found
+            found /= part if os.path.lexists(place / part) else self._in(place).get(_nfc(part), part)
+        return found.as_posix() if os.path.lexists(self._root / found) else name
+
+    def _in(self, folder: Path) -> dict[str, str]:
+        """The names in a folder by their composed form."""
+        if folder not in self._entries:
+            try:
+                self._entries[folder] = {_nfc(entry): entry for entry in sorted(os.listdir(folder))}
+            except OSError:
+                self._entries[folder] = {}
+        return self._entries[folder]
+
+
+def _nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def read_rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:

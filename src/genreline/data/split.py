@@ -7,6 +7,7 @@ same recording, byte by byte.
 import csv
 import io
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from genreline.data.layout import SETS
-from genreline.data.sources import Recording, printable, read_rows
+from genreline.data.sources import Recording, printable, read_rows, set_of
 from genreline.errors import ConfigError, DataError
 from genreline.files import write_text
 
@@ -146,13 +147,16 @@ def read_split_file(path: str | Path, recordings: Sequence[Recording]) -> list[s
     """
     sets: dict[str, str] = {}
     for line, row in read_rows(Path(path), ("track", "split")):
-        name = row["split"].strip()
-        if name not in (*SETS, ""):
-            raise DataError(f"{path}: line {line} has the split {name!r}; it is one of {', '.join(SETS)}, or empty")
+        text = row["split"].strip()
+        name = set_of(text)
+        if text and not name:
+            raise DataError(f"{path}: line {line} has the split {text!r}; it is one of {', '.join(SETS)}, or empty")
         if sets.setdefault(row["track"], name) != name:
             raise DataError(f"{path}: line {line} puts {row['track']} into a second set")
+    composed = {unicodedata.normalize("NFC", name): given for name, given in sets.items()}
     names = [printable(recording.name) for recording in recordings]
-    if unknown := [name for name in names if name not in sets]:
+    found = [sets.get(name, composed.get(unicodedata.normalize("NFC", name))) for name in names]
+    if unknown := [name for name, given in zip(names, found, strict=True) if given is None]:
         more = f" and {len(unknown) - 1} more" * (len(unknown) > 1)
         raise DataError(f"{path}: has no line for {unknown[0]}{more}; a line with an empty split leaves one out")
-    return [sets[name] for name in names]
+    return [given for given in found if given is not None]

@@ -25,6 +25,7 @@ from yt_dlp.networking import Request, RequestHandler, Response
 from yt_dlp.networking.exceptions import HTTPError, IncompleteRead, RequestError, TransportError
 from yt_dlp.utils import ContentTooShortError, UnsupportedError
 
+from genreline.audio.names import title_of
 from genreline.errors import AudioError
 from genreline.fetch.bounded_http import STALL_S, Body, Guard
 
@@ -136,7 +137,7 @@ class Site:
         name = PurePosixPath(unquote(urlsplit(body.url).path))
         changed = body.headers.get("Last-Modified")
         version = f"{body.url} {changed}"
-        return FoundAudio("file", name.stem, version, name.stem, "", None, body.size, name.suffix[1:], {})
+        return FoundAudio("file", name.stem, version, title_of(name.name), "", None, body.size, name.suffix[1:], {})
 
     def _download_file(self, path: Path) -> None:
         assert self._body

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from genreline.audio.names import title_of
 from genreline.data.layout import load_split
 from genreline.errors import DataError, GenrelineError
 from genreline.files import replacing
@@ -100,7 +101,7 @@ def draw_comparison(songs: Sequence[Mapping[str, Any]], test: Mapping[str, Any] 
         ax.plot(marks, places, "D", color="white", markeredgecolor=_TEST, label="the test set's seconds of this genre")
     if test:
         ax.axvline(test["accuracy"], color=_TEST, linestyle="--", label="the test set")
-    names = [f"{ellipsize(Path(song['file']).stem, 40)} ({ellipsize(song['label'], 28)})" for song in songs]
+    names = [f"{ellipsize(title_of(song['file']), 40)} ({ellipsize(song['label'], 28)})" for song in songs]
     ax.set_yticks(places, names, parse_math=False)
     ax.invert_yaxis()
     ax.set_xlim(0, 1)

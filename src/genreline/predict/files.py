@@ -1,13 +1,13 @@
 """Many songs: find them in folders, name their output files, and predict them in several processes."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from genreline.audio.decode import SUFFIXES
+from genreline.audio.names import SUFFIXES, describe_passed_over, find_audio, title_of
 from genreline.errors import ConfigError, DataError, GenrelineError, TruncatedError, first_line
 from genreline.parallel import map_unordered
 from genreline.predict.player import save_player
@@ -45,26 +45,31 @@ def parse_formats(text: str) -> tuple[str, ...]:
     return names
 
 
-def find_songs(arguments: Iterable[str | Path], out: str | Path) -> list[SongTask]:
+def find_songs(
+    arguments: Iterable[str | Path], out: str | Path, on_note: Callable[[str], object] = lambda line: None
+) -> list[SongTask]:
     """The songs that a command line names: files as given, and the audio files of folders, by their suffix.
 
     A file's stem is its name's in `out`; what is found in a folder keeps its subfolder there. A stem that is taken
-    (capitals do not count, as on some disks) gets a number. Hidden files and folders are skipped.
+    (capitals do not count, as on some disks) gets a number. Hidden files and folders are left out. `on_note` is called
+    with a line about what was passed over in a folder.
 
     Raises:
-        DataError: a folder without any audio file.
+        DataError: a folder without any audio file, or one that cannot be read.
     """
     found: list[tuple[Path, Path]] = []
     for argument in map(Path, arguments):
         if argument.is_dir():
-            paths = _audio_files(argument)
+            paths, passed_over = find_audio(argument)
             if not paths:
                 raise DataError(
                     f"{argument}: holds no audio files ({', '.join(SUFFIXES[:6])}, ...); name another folder"
                 )
+            if passed_over:
+                on_note(f"{argument}: {describe_passed_over(passed_over)}")
             found += [(path, path.relative_to(argument).with_suffix("")) for path in paths]
         else:
-            found.append((argument, Path(argument.stem or "audio")))
+            found.append((argument, Path(title_of(argument.name) or "audio")))
     taken: set[str] = set()
     songs = []
     for path, name in found:
@@ -164,12 +169,3 @@ def _predict_file(song: SongTask, recognizer: Recognizer, formats: tuple[str, ..
 def _load_once(model: str) -> Recognizer:
     """The recognizer of a model, which a worker process loads for its first song and keeps."""
     return Recognizer.load(model)
-
-
-def _audio_files(folder: Path) -> list[Path]:
-    """The audio files below a folder, sorted."""
-    found = []
-    for parent, folders, files in os.walk(folder):  # which enters no links to folders, so it cannot go in circles
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, name) for name in files if not name.startswith(".")]
-    return sorted(path for path in found if path.suffix.lower() in SUFFIXES and path.is_file())

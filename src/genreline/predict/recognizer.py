@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from genreline.audio.decode import RATE_HZ, AudioSource, Waveform, blocks, resampled_blocks, source_name
 from genreline.audio.features import features, segments
+from genreline.audio.names import title_of
 from genreline.data.loaders import Loader, make_loader
 from genreline.errors import AudioError, ConfigError, TruncatedError
 from genreline.predict.timeline import Timeline
@@ -77,7 +78,7 @@ class Recognizer:
             raise ConfigError("rate_hz: a file states its own rate; leave rate_hz out, or give an array")
         else:
             waveforms = blocks(source)
-            title = Path(source_name(source)).stem
+            title = title_of(source_name(source))
         rows: list[NDArray[np.float32]] = []
         n_samples = 0
         try:

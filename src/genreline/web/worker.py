@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -22,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from genreline.audio.decode import RATE_HZ, blocks
+from genreline.audio.names import title_of
 from genreline.errors import AudioError, GenrelineError
 from genreline.predict.player import to_html
 from genreline.predict.recognizer import DEFAULT_MODEL, Recognizer
@@ -123,7 +123,7 @@ class Worker:
             if self._cancelled:
                 return
         timeline = Timeline(
-            recognizer.model.classes, np.concatenate(rows), samples / RATE_HZ, Path(job["name"]).stem, job["model"]
+            recognizer.model.classes, np.concatenate(rows), samples / RATE_HZ, title_of(job["name"]), job["model"]
         )
         song = timeline.to_dict()
         del song["seconds"]  # they have been sent
