@@ -11,9 +11,10 @@ from scipy import stats
 
 from genreline.errors import DataError
 from genreline.files import json_text
-from genreline.study.records import RunRecord, VariantResult, compare, holm
+from genreline.study.records import RunRecord
 from genreline.study.report import write_report
 from genreline.study.spec import Study, run_name
+from genreline.study.stats import VariantResult, compare, holm
 from genreline.train.config import load_config
 from genreline.train.metrics import per_class
 
@@ -138,6 +139,9 @@ class Page(HTMLParser):
         if tag not in ("img", "meta"):
             self.open.append(tag)
 
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
@@ -162,8 +166,27 @@ def test_what_peers_found_stands_beside_and_shared_runs_take_their_time_once(tmp
     make_study(tmp_path, results, name="first", peers="They found .7.")
     make_study(tmp_path, seeds("same as one", [0.5], seconds=1800.0), name="second")
     text = markdown(tmp_path)
-    assert "Peers: They found .7." in text
+    assert "Published: They found .7." in text
     assert "| training time | 2.0 hours, the sum over 2 different runs |" in text
+
+
+def test_published_figures_are_set_beside_ours(tmp_path):
+    study = make_study(tmp_path, seeds("plain", A) + seeds("better", B), name="s", differs="They had other songs.")
+    plain, better = study.variants
+    published = {"variants": (plain.model_copy(update={"published_f1": (0.6, 0.8)}),
+                              better.model_copy(update={"published_f1": (0.75,)}))}  # fmt: skip
+    recorded = study.model_copy(update=published).model_dump(mode="json")
+    (tmp_path / "s" / "study.json").write_text(json_text(recorded))
+    text = markdown(tmp_path)
+    assert "and here: plain 0.700 and 0.505, better 0.750 and 0.610. Here they are 0.1" in text
+    assert "Against plain, published and here: better +0.050 and +0.105. They had other songs." in text
+
+
+def test_the_overview_says_how_many_seeds_and_epochs(tmp_path):
+    make_study(tmp_path, seeds("a", A) + seeds("b", B[:3]), name="s", settings={"epochs": 2})
+    overview = next(rows for caption, rows in tables(markdown(tmp_path)).items() if caption.startswith("The best"))
+    row = dict(zip(overview[0], overview[2], strict=True))
+    assert (row["seeds"], row["epochs"], row["runs"]) == ("3 to 4", "2", "7 completed")
 
 
 def test_variants_across(tmp_path):
@@ -171,7 +194,7 @@ def test_variants_across(tmp_path):
     rows = section_table(markdown(tmp_path), "s")
     assert rows[0] == ["variant", "a", "b"]
     assert [row[0] for row in rows[2:]] == [
-        "seeds", "accuracy", "macro F1", "validation macro F1", "epochs", "seconds", "status",
+        "seeds", "accuracy", "macro F1", "validation macro F1", "epochs", "seconds", "timed", "status",
     ]  # fmt: skip
 
 
@@ -236,7 +259,8 @@ def test_differences_are_judged_by_corrected_paired_tests(tmp_path):
     text = markdown(tmp_path)
     assert "higher, beyond the spread between seeds: b (+0.105, p = " in text
     assert "no difference beyond the spread between seeds: c (+0.003, p = " in text
-    assert "nothing can be claimed: d." in text
+    assert "against a (the baseline), over 2 seeds, too few for a test, from the highest to the lowest: d (+" in text
+    assert "Best by validation: b, test macro F1 0.610" in text
 
 
 def test_equal_differences_need_no_division_by_their_spread():
@@ -248,7 +272,8 @@ def test_equal_differences_need_no_division_by_their_spread():
 def test_one_seed_claims_nothing(tmp_path):
     make_study(tmp_path, seeds("a", A[:1]) + seeds("b", B[:1]), name="s", settings={"epochs": 2})
     text = markdown(tmp_path)
-    assert "Macro F1 against a (the baseline): with fewer than 3 common seeds no difference can be claimed." in text
+    assert "Macro F1 against a (the baseline), in this run, from the highest to the lowest: b (+0.100)." in text
+    assert "a is second, 0.100 of validation macro F1 behind in this run." in text
     assert section_table(text, "s")[2][3] == "0.500"
 
 

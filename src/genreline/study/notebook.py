@@ -1,10 +1,9 @@
 """A study in a Jupyter notebook: its runs, with a line of progress, then its section of the report under the cell."""
 
-import html
 import time
 from pathlib import Path
 
-from genreline.study.page import Picture, html_of
+from genreline.study.records import load_run, select_runs
 from genreline.study.runner import jobs_of, run_study, without_device, write_study, write_table
 from genreline.study.section import study_section
 from genreline.study.spec import load_study
@@ -28,7 +27,7 @@ def show_study(
     Raises:
         ConfigError: no such study or device. DataError: a dataset that cannot be digested.
     """
-    from IPython.display import HTML, Image, display
+    from IPython.display import HTML, display
 
     check_device(device)
     study = load_study(name_or_file)
@@ -43,12 +42,8 @@ def show_study(
         left_s = (time.perf_counter() - start) / n * (left - n)
         line.update(HTML(_progress_text(study.name, len(jobs), left - n, left_s)))
     write_table(jobs)
-    for block in study_section(study, [job.path for job in jobs]):
-        if isinstance(block, Picture):
-            display(Image(block.png, format="png", alt=block.alt))
-            display(HTML(f"<p><em>{html.escape(block.caption)}</em></p>"))
-        else:
-            display(HTML(html_of(block)))
+    runs, flags = select_runs(study, [load_run(job.path) for job in jobs])
+    display(HTML(study_section(study, runs, flags).html()))
 
 
 def _progress_text(name: str, n: int, left: int, left_s: float) -> str:

@@ -1,65 +1,183 @@
-"""A page as a list of blocks (headings, texts, tables, pictures), and its two renderings, HTML and Markdown."""
+"""A page in Markdown, made of safe pieces, and the same page as HTML: one file that reads aloud and prints well."""
 
 import base64
-import html
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from urllib.parse import quote
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote, unquote
+
+from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
+from markdown_it.token import Token
 
 FIGURES = "figures"
 
 
-@dataclass(frozen=True)
-class Heading:
-    """A title; `anchor` is where the page's contents lead."""
+@dataclass
+class Page:
+    """Blocks of Markdown, and the PNG of each picture that they show by its file name.
 
-    level: int
-    text: str
-    anchor: str = ""
+    Whatever text is given is shown as it is: none of it is read as Markdown or HTML.
+    """
+
+    blocks: list[str] = field(default_factory=list)
+    pictures: dict[str, bytes] = field(default_factory=dict)
+
+    def heading(self, level: int, text: str) -> None:
+        self.blocks.append(f"{'#' * level} {_escaped(text)}")
+
+    def text(self, text: str) -> None:
+        self.blocks.append(_paragraph(text))
+
+    def flag(self, text: str) -> None:
+        """A warning that must be seen."""
+        self.blocks.append(f"> **Look:** {_escaped(text)}")
+
+    def items(self, texts: Iterable[str]) -> None:
+        self.blocks.append("\n".join(f"- {_paragraph(text)}" for text in texts))
+
+    def links(self, headings: Iterable[str]) -> None:
+        """A list of links to headings of level 2, by their texts."""
+        self.blocks.append("\n".join(f"- [{_escaped(text)}](#{_anchor(text)})" for text in headings))
+
+    def table(self, caption: str, rows: list[list[str]]) -> None:
+        """Cells; the first row and the first column are headers."""
+        lines = [f"| {' | '.join(map(_escaped, row))} |" for row in rows]
+        lines.insert(1, f"| --- |{' ---: |' * (len(rows[0]) - 1)}")
+        self.blocks += [f"*{_escaped(caption)}*", "\n".join(lines)]
+
+    def picture(self, name: str, png: bytes, caption: str, alt: str) -> None:
+        """A figure: its file name, its PNG, its caption, and what it shows in words for who cannot see it."""
+        self.pictures[name] = png
+        self.blocks += [f"![{_escaped(alt)}]({FIGURES}/{quote(name)})", f"*{_escaped(caption)}*"]
+
+    def extend(self, other: "Page") -> None:
+        """Put another page after this one."""
+        self.blocks += other.blocks
+        self.pictures |= other.pictures
+
+    def markdown(self) -> str:
+        """The page in Markdown, its pictures in the folder FIGURES beside it."""
+        return "\n\n".join(self.blocks) + "\n"
+
+    def html(self) -> str:
+        """The page as a piece of HTML, its pictures within."""
+        return html_of(self.markdown(), self.pictures)
+
+    def html_file(self, title: str) -> str:
+        """The page as an HTML file that needs no other."""
+        return (
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f"<title>{escapeHtml(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+            f"<body>\n<main>\n{self.html()}</main>\n</body>\n</html>\n"
+        )
 
 
-@dataclass(frozen=True)
-class Text:
-    """A paragraph; a flagged one is a warning that must be seen."""
-
-    text: str
-    flag: bool = False
+def count_text(n: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{n} {noun}{'s' * (n != 1)}"
 
 
-@dataclass(frozen=True)
-class Items:
-    """A list."""
+def html_of(markdown: str, pictures: Mapping[str, bytes]) -> str:
+    """Markdown as HTML: an emphasised paragraph before a table or after a picture becomes its caption."""
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = parser.parse(markdown)
+    rendered: list[Token] = []
+    while tokens:
+        if (caption := _emphasis(tokens[:3])) and len(tokens) > 3 and tokens[3].type == "table_open":
+            end = next(i for i, token in enumerate(tokens) if token.type == "table_close")
+            rendered += _table(caption, tokens[3 : end + 1])
+            tokens = tokens[end + 1 :]
+        elif image := _only_child(tokens[:3], "image"):
+            name = unquote(str(image.attrs["src"])).removeprefix(f"{FIGURES}/")
+            image.attrs["src"] = f"data:image/png;base64,{base64.b64encode(pictures[name]).decode()}"
+            caption = _emphasis(tokens[3:6])
+            rendered += [
+                _html("<figure>\n"),
+                tokens[1],
+                *([_html("\n<figcaption>"), caption, _html("</figcaption>")] if caption else []),
+                _html("\n</figure>\n"),
+            ]
+            tokens = tokens[6:] if caption else tokens[3:]
+        else:
+            token, *tokens = tokens
+            if token.type == "heading_open" and token.tag == "h2":
+                token.attrSet("id", _anchor(_plain(tokens[0])))
+            if token.type == "blockquote_open":
+                token.attrSet("role", "note")
+            rendered.append(token)
+    return str(parser.renderer.render(rendered, parser.options, {}))
 
-    texts: list[str]
+
+def _table(caption: Token, tokens: list[Token]) -> list[Token]:
+    """A table in a region that scrolls and can be reached by keyboard, its first row and column as headers."""
+    first_in_row = False
+    for token in tokens:
+        if token.type == "tr_open":
+            first_in_row = True
+        elif token.type == "th_open":
+            token.attrSet("scope", "col")
+        elif token.type == "td_open" and first_in_row:
+            token.tag = "th"
+            token.attrSet("scope", "row")
+        elif token.type == "td_close":
+            token.tag = "th" if first_in_row else "td"
+            first_in_row = False
+    label = escapeHtml(_plain(caption))
+    return [
+        _html(f'<div class="table" role="region" tabindex="0" aria-label="{label}">\n'),
+        tokens[0],
+        _html("<caption><span>"),
+        caption,
+        _html("</span></caption>\n"),
+        *tokens[1:],
+        _html("</div>\n"),
+    ]
 
 
-@dataclass(frozen=True)
-class Table:
-    """Cells; the first row and the first column are headers."""
-
-    caption: str
-    rows: list[list[str]]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure: a PNG, the name of its file, its caption, and what it shows in words for who cannot see it."""
-
-    name: str
-    png: bytes
-    caption: str
-    alt: str
+def _only_child(paragraph: list[Token], kind: str) -> Token | None:
+    """The one token within a paragraph, if it is of this kind."""
+    if [token.type for token in paragraph] != ["paragraph_open", "inline", "paragraph_close"]:
+        return None
+    children = paragraph[1].children or []
+    return children[0] if len(children) == 1 and children[0].type == kind else None
 
 
-@dataclass(frozen=True)
-class Contents:
-    """Links to headings: (text, anchor)."""
+def _emphasis(paragraph: list[Token]) -> Token | None:
+    """What is within the emphasis of a paragraph that has nothing else, or None."""
+    if [token.type for token in paragraph] != ["paragraph_open", "inline", "paragraph_close"]:
+        return None
+    children = paragraph[1].children or []
+    if len(children) < 3 or children[0].type != "em_open" or children[-1].type != "em_close":
+        return None
+    inline = paragraph[1]
+    inline.children = children[1:-1]
+    return inline
 
-    links: list[tuple[str, str]]
+
+def _plain(inline: Token) -> str:
+    return "".join(child.content for child in inline.children or [])
 
 
-Block = Heading | Text | Items | Table | Picture | Contents
+def _html(text: str) -> Token:
+    return Token("html_block", "", 0, content=text)
+
+
+def _anchor(text: str) -> str:
+    """The anchor that GitHub gives a heading, so that a link works there too."""
+    return re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
+
+
+def _escaped(text: str) -> str:
+    """The text on one line, with whatever Markdown or HTML would read as more than text made harmless."""
+    return re.sub(r"[\\`*_{}\[\]<>|#$~&]", r"\\\g<0>", " ".join(text.split()))
+
+
+def _paragraph(text: str) -> str:
+    """The same for a paragraph, which a number or dash at its start would make a list or a rule."""
+    return re.sub(r"^(\d*)([.)]|[-+=]+)(?=\s|$)", r"\1\\\2", _escaped(text))
+
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2126; --faint: #59626b; --paper: #fff; --line: #d5dade; --flag: #fff1d6; }
@@ -80,82 +198,19 @@ th:last-child, td:last-child { white-space: normal; min-width: 7rem; }
 caption span { display: block; position: sticky; left: 0; max-width: calc(100vw - 3rem); }
 figure { margin: 1.5rem 0; }
 img { max-width: 100%; height: auto; background: #fff; border-radius: .4rem; }
-.flag { background: var(--flag); padding: .6rem .9rem; border-left: .4rem solid #d08700; }
+blockquote { background: var(--flag); margin: 1rem 0; padding: .1rem .9rem; border-left: .4rem solid #d08700; }
+@page { size: A4; margin: 1.5cm; }
+@media print {
+  :root { --ink: #000; --faint: #444; --paper: #fff; --line: #bbb; --flag: #fff; }
+  body { font-size: 10pt; max-width: none; padding: 0; }
+  h2, h3, caption { break-after: avoid; }
+  figure, tr, blockquote { break-inside: avoid; }
+  img { max-height: 24cm; }
+  .table { overflow: visible; break-inside: avoid; }
+  table { font-size: 7pt; width: 100%; }
+  thead { display: table-header-group; }
+  th, td, th:first-child, th:last-child, td:last-child { min-width: 0; padding: .15rem .2rem; position: static;
+    white-space: normal; overflow-wrap: break-word; }
+  caption span { position: static; max-width: none; }
+}
 """
-
-
-def render_html(title: str, blocks: Iterable[Block]) -> str:
-    """A page that needs no other file."""
-    body = "\n".join(map(html_of, blocks))
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
-        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
-    )
-
-
-def html_of(block: Block) -> str:
-    """A block as a piece of HTML."""
-    match block:
-        case Heading(level, text, anchor):
-            return f'<h{level} id="{html.escape(anchor)}">{html.escape(text)}</h{level}>'.replace(' id=""', "")
-        case Text(text, flag=True):
-            return f'<p class="flag" role="note"><strong>Look:</strong> {html.escape(text)}</p>'
-        case Text(text):
-            return f"<p>{html.escape(text)}</p>"
-        case Items(texts):
-            return "<ul>\n" + "\n".join(f"<li>{html.escape(text)}</li>" for text in texts) + "\n</ul>"
-        case Table(caption, rows):
-            head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in rows[0])
-            body = "\n".join(
-                f'<tr><th scope="row">{html.escape(row[0])}</th>'
-                + "".join(f"<td>{html.escape(cell)}</td>" for cell in row[1:])
-                + "</tr>"
-                for row in rows[1:]
-            )
-            return (
-                f'<div class="table" role="region" tabindex="0" aria-label="{html.escape(caption)}">\n<table>\n'
-                f"<caption><span>{html.escape(caption)}</span></caption>\n<thead><tr>{head}</tr></thead>\n"
-                f"<tbody>\n{body}\n</tbody>\n</table>\n</div>"
-            )
-        case Picture(_, png, caption, alt):
-            source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-            return (
-                f'<figure>\n<img src="{source}" alt="{html.escape(alt)}">\n'
-                f"<figcaption>{html.escape(caption)}</figcaption>\n</figure>"
-            )
-
-        case Contents(links):
-            items = "\n".join(f'<li><a href="#{html.escape(to)}">{html.escape(text)}</a></li>' for text, to in links)
-            return f'<nav aria-label="Studies">\n<ul>\n{items}\n</ul>\n</nav>'
-
-
-def render_markdown(blocks: Iterable[Block]) -> str:
-    """The same in Markdown, its figures beside it in FIGURES."""
-    return "\n\n".join(map(_markdown, blocks)) + "\n"
-
-
-def _markdown(block: Block) -> str:
-    match block:
-        case Heading(level, text, anchor):
-            return f'<a id="{html.escape(anchor)}"></a>\n\n' * bool(anchor) + f"{'#' * level} {_escaped(text)}"
-        case Text(text, flag=True):
-            return f"> **Look:** {_escaped(text)}"
-        case Text(text):
-            return _escaped(text)
-        case Items(texts):
-            return "\n".join(f"- {_escaped(text)}" for text in texts)
-        case Table(caption, rows):
-            lines = [f"| {' | '.join(map(_escaped, row))} |" for row in rows]
-            lines.insert(1, f"| --- |{' ---: |' * (len(rows[0]) - 1)}")
-            return f"*{_escaped(caption)}*\n\n" + "\n".join(lines)
-        case Picture(name, _, caption, alt):
-            return f"![{_escaped(alt)}]({FIGURES}/{quote(name)})\n\n*{_escaped(caption)}*"
-        case Contents(links):
-            return "\n".join(f"- [{_escaped(text)}](#{to})" for text, to in links)
-
-
-def _escaped(text: str) -> str:
-    """The text on one line, with whatever Markdown or HTML would read as more than text made harmless."""
-    return re.sub(r"([\\`*_{}\[\]<>|#$~&])", r"\\\1", " ".join(text.split()))

@@ -1,22 +1,18 @@
-"""Runs as they were recorded, grouped by variant, and the statistics that compare them. Read `compare` first."""
+"""Runs as they were recorded, and to which point of its study each belongs."""
 
 import json
 import math
-import statistics
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from scipy.stats import ttest_rel
 
 from genreline.errors import DataError
+from genreline.study.page import count_text
 from genreline.study.runner import RUNS, STUDY
 from genreline.study.spec import Point, Study, load_study, run_name, shipped_studies
-
-ALPHA, MIN_SEEDS = 0.05, 3
 
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 """A float; JSON has null where it was no number."""
@@ -69,54 +65,6 @@ class RunRecord(_Record):
     test: dict[str, TestRecord] = Field(default_factory=dict)
 
 
-Which = Literal["best", "last"]
-Metric = Callable[[RunRecord, Which], float]
-
-
-@dataclass(frozen=True)
-class VariantResult:
-    """What a table compares: the runs of a variant, one a seed; `setting` is its point of the grid, if any."""
-
-    name: str
-    runs: tuple[RunRecord, ...]
-    which: Which = "best"
-    setting: str = ""
-    variant_id: str = ""
-
-    @property
-    def completed(self) -> list[RunRecord]:
-        """The runs whose figures count."""
-        return [run for run in self.runs if run.status == "completed"]
-
-    def values(self, metric: Metric) -> dict[int, float]:
-        """Seed -> value, of the completed runs."""
-        return {run.seed: metric(run, self.which) for run in self.completed}
-
-
-def f1_of(run: RunRecord, which: Which) -> float:
-    return run.test[which].f1_macro
-
-
-def accuracy_of(run: RunRecord, which: Which) -> float:
-    return run.test[which].accuracy
-
-
-def val_f1_of(run: RunRecord, which: Which) -> float:
-    return run.history[-1 if which == "last" else run.best_epoch - 1].val_f1_macro
-
-
-def epochs_of(run: RunRecord, which: Which) -> float:
-    return len(run.history)
-
-
-def seconds_of(run: RunRecord, which: Which) -> float:
-    return run.seconds if math.isnan(run.processor_seconds) else run.processor_seconds
-
-
-def gap_of(run: RunRecord, which: Which) -> float:
-    return run.history[-1].val_loss - run.history[-1].train_loss
-
-
 def match(study: Study, runs: Iterable[RunRecord]) -> tuple[list[tuple[Point, list[RunRecord]]], list[RunRecord]]:
     """The runs of each point of a study, by their names, and those that belong to none.
 
@@ -143,19 +91,40 @@ def match(study: Study, runs: Iterable[RunRecord]) -> tuple[list[tuple[Point, li
     return list(zip(points, found, strict=True)), others
 
 
-def entries_of(study: Study, runs: Sequence[RunRecord]) -> list[VariantResult]:
-    """All points of a study; a study of a single point is evaluated after its last epoch and at its best snapshot."""
-    found = [
-        VariantResult(
-            point.variant.name, tuple(sorted(same, key=lambda run: run.seed)), "best", point.setting, point.variant.id
-        )
-        for point, same in match(study, runs)[0]
-    ]
-    if len(found) == 1:
-        return [VariantResult("last epoch", found[0].runs, "last"), VariantResult("best snapshot", found[0].runs)]
-    if len(study.variants) == 1:
-        return [VariantResult(entry.setting, entry.runs) for entry in found]
-    return found
+def select_runs(study: Study, runs: Sequence[RunRecord]) -> tuple[list[RunRecord], list[str]]:
+    """One run for each point and seed of a study, and what a reader must be warned of.
+
+    Raises:
+        DataError: two results of the same point and seed.
+    """
+    points, others = match(study, runs)
+    kept, left_out, shortened = [], 0, set()
+    length = max(point.config(seed=0).epochs for point, _ in points)
+    for point, found in points:
+        epochs = point.config(seed=0).epochs
+        by_seed: dict[int, list[RunRecord]] = defaultdict(list)
+        for run in found:
+            by_seed[run.seed].append(run)
+        for seed, same in sorted(by_seed.items()):
+            if len(same) > 1:  # beside the study's own runs there may be those of a quick look with fewer epochs
+                left_out += len(same) - 1
+                same = [run for run in same if run.config.get("epochs") == epochs]
+            if len(same) != 1:
+                raise DataError(
+                    f"{study.name}: holds several results of {point.name}, seed {seed}, made with other data or "
+                    "devices; keep those of one in the folder"
+                )
+            kept += same
+            shortened |= {run.config.get("epochs") for run in same} - {epochs}
+    flags = []
+    if left_out:
+        flags.append(f"{count_text(left_out, 'run')} of another length than the study's own left out.")
+    if others:
+        flags.append(f"{count_text(len(others), 'result')} of no variant of the study as recorded, not shown.")
+    if shortened:
+        lengths = ", ".join(map(str, sorted(shortened, key=str)))
+        flags.append(f"Runs were given {lengths} epochs, where the study says {length}: a quick look.")
+    return kept, flags
 
 
 def load_studies(folder: Path) -> list[tuple[Study, list[RunRecord]]]:
@@ -191,77 +160,7 @@ def _parse(kind: type[T], path: Path, **more: str) -> T:
         raise DataError(f"{path}: is no result of a study ({problem}); remove it and run the study again") from error
 
 
-# ---- what is computed ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """How an entry differs from the reference over `n` common seeds; `p` is Holm's, NaN where n is too small."""
-
-    name: str
-    n: int
-    difference: float
-    p: float
-
-    @property
-    def claimed(self) -> bool:
-        """Whether the difference exceeds the spread between seeds."""
-        return self.p <= ALPHA
-
-
-def compare(entries: Iterable[VariantResult], reference: VariantResult, metric: Metric) -> list[Verdict]:
-    """Every other entry with a completed run against the reference: paired t-tests over common seeds, and Holm's
-    correction for as many comparisons as have MIN_SEEDS seeds or more."""
-    base = reference.values(metric)
-    rows = []
-    for entry in entries:
-        values = entry.values(metric)
-        seeds = sorted(values.keys() & base.keys())
-        if entry is not reference and values:
-            pairs = np.array([(values[seed], base[seed]) for seed in seeds]).reshape(-1, 2)
-            rows.append((entry.name, pairs))
-    corrected = iter(holm([_paired_p(pairs) for _, pairs in rows if len(pairs) >= MIN_SEEDS]))
-    return [
-        Verdict(
-            name,
-            len(pairs),
-            float(np.mean(pairs[:, 0] - pairs[:, 1])) if len(pairs) else math.nan,
-            next(corrected) if len(pairs) >= MIN_SEEDS else math.nan,
-        )
-        for name, pairs in rows
-    ]
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction, in the order given: compare each with the level as it is."""
-    corrected = [0.0] * len(p_values)
-    highest = 0.0
-    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
-        corrected[i] = highest
-    return corrected
-
-
-def _paired_p(pairs: np.ndarray[Any, Any]) -> float:
-    differences = pairs[:, 0] - pairs[:, 1]
-    if np.ptp(differences) <= 1e-12 * np.abs(differences).max():  # no spread at all: the test would divide by it
-        return float(not differences.any())
-    return float(ttest_rel(pairs[:, 0], pairs[:, 1]).pvalue)
-
-
-def best_entry(entries: Iterable[VariantResult]) -> VariantResult:
-    """The highest mean validation macro F1, among those that most seeds completed."""
-    return max(entries, key=lambda entry: (len(entry.completed), mean_of(entry, val_f1_of)))
-
-
-def mean_of(entry: VariantResult, metric: Metric) -> float:
-    values = entry.values(metric).values()
-    return statistics.fmean(values) if values else -math.inf
-
-
-def spread_text(values: Iterable[float], digits: int = 3) -> str:
-    values = list(values)
-    if not values:
-        return "-"
-    deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):.{digits}f}{deviation}"
+def digests_of(runs: Iterable[RunRecord]) -> dict[str, list[str]]:
+    """The first digits of the data's digests, by representation."""
+    found = sorted({(str(run.config.get("features")), run.data_digest[:12]) for run in runs})
+    return {kind: [each for other, each in found if other == kind] for kind in dict(found)}

@@ -1,27 +1,24 @@
-"""What a report says of one study: a list of blocks (headings, texts, tables, figures). Read `section` first.
+"""What a report says of one study. Read `study_section` first.
 
 Which tables and figures a study gets follows from what its variants change, not from its name. Whatever is selected is
 selected by validation.
 """
 
 import math
-import re
 import statistics
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from genreline.files import json_text
 from genreline.study import plots
-from genreline.study.page import Block, Heading, Items, Picture, Table, Text
-from genreline.study.provenance import checked, count_text, made_of
-from genreline.study.records import (
+from genreline.study.page import Page, count_text
+from genreline.study.records import RunRecord, digests_of
+from genreline.study.spec import Study
+from genreline.study.stats import (
     MIN_SEEDS,
     Metric,
-    RunRecord,
     VariantResult,
     Verdict,
     accuracy_of,
@@ -31,60 +28,70 @@ from genreline.study.records import (
     epochs_of,
     f1_of,
     gap_of,
-    load_run,
     mean_of,
+    repeated,
     seconds_of,
+    spearman,
     spread_text,
     val_f1_of,
 )
-from genreline.study.spec import Study
 from genreline.train.metrics import per_class
 
 
-def study_section(study: Study, results: Iterable[Path]) -> list[Block]:
-    """What the report says of a study, from some of its result files; without the heading.
+def study_heading(study: Study) -> str:
+    """The heading of a study's section, which the report's contents link to."""
+    return f"{study.step} {study.name}"
 
-    Raises:
-        DataError: a file that is no result, two results of the same variant and seed.
+
+def study_section(study: Study, runs: Sequence[RunRecord], flags: Iterable[str]) -> Page:
+    """All that a study has to say, without its heading.
+
+    Args:
+        runs, flags: the runs that count, and what a reader must be warned of, as `records.select_runs` gives them.
     """
-    return section(study, *checked(study, [load_run(path) for path in results]))[1:]
-
-
-def _anchor(name: str) -> str:
-    return re.sub(r"\W+", "-", name)
-
-
-def section(study: Study, runs: list[RunRecord], flags: list[str]) -> list[Block]:
-    """Everything that a study has to say: its runs and what a reader must be warned of, as `checked` gives them."""
+    page = Page()
+    page.text(f"Question: {study.question}")
+    page.text(f"Starts from: {study.starts_from}")
+    if study.peers:
+        page.text(f"Published: {study.peers}")
+    if not runs:
+        page.text("No result is of this study as recorded.")
+        return page
+    page.text(f"Made of: {_made_of(runs)}.")
+    for flag in flags:
+        page.flag(flag)
     entries = entries_of(study, runs)
-    blocks: list[Block] = [
-        Heading(2, f"{study.step} {study.name}", _anchor(study.name)),
-        Text(f"Question: {study.question}"),
-        Text(f"Starts from: {study.starts_from}"),
-        *([Text(f"Peers: {study.peers}")] if study.peers else []),
-        Text(f"Made of: {made_of(runs)}."),
-        *(Text(flag, flag=True) for flag in flags),
-    ]
     if entries[0].setting:
         by_variant = [[entry for entry in entries if entry.variant_id == variant.id] for variant in study.variants]
         firsts, entries = [same[0] for same in by_variant], [best_entry(same) for same in by_variant]
-        blocks += [Heading(3, f"All at {firsts[0].setting}"), *_table(study, firsts, "at the same setting")]
-        blocks += [Heading(3, "Each at its own best setting"), _grid(study, by_variant)]
-        blocks += _table(study, entries, "each at its best setting")
+        page.heading(3, f"All at {firsts[0].setting}")
+        _table(page, study, firsts, "at the same setting")
+        page.heading(3, "Each at its own best setting")
+        _grid(page, study, by_variant)
+        _table(page, study, entries, "each at its best setting", published=False)
     else:
-        blocks += _table(study, entries, "by variant")
-    if _repeats(study):
-        blocks += _reproducibility(runs)
+        _table(page, study, entries, "by variant")
+    if study.repeats:
+        _reproducibility(page, runs)
     if study.compares_devices:
-        blocks += _devices(entries)
+        _devices(page, entries)
     best = best_entry(entries)
     if best.completed:
-        blocks += _of_classes(study, best)
+        _of_classes(page, study, best)
     curves = entries if entries[0].which == "best" else [VariantResult(study.variants[0].name, entries[0].runs)]
-    return blocks + _of_epochs(study, curves) + _of_changes(study, entries)
+    _of_epochs(page, study, curves)
+    _of_changes(page, study, entries)
+    return page
 
 
-def _table(study: Study, entries: list[VariantResult], caption: str) -> list[Block]:
+def _made_of(runs: Sequence[RunRecord]) -> str:
+    """How many runs, of which commits, on which data, in a line."""
+    commits = ", ".join(sorted({run.versions.get("commit", "unknown") for run in runs}))
+    data = "; ".join(f"{kind} {', '.join(found)}" for kind, found in digests_of(runs).items())
+    return f"{count_text(len(runs), 'run')} at commit {commits} on {data}"
+
+
+def _table(page: Page, study: Study, entries: list[VariantResult], caption: str, published: bool = True) -> None:
     """The figures of the entries in the study's orientation, and the comment on them."""
     columns: dict[str, Callable[[VariantResult], str]] = {
         "setting": lambda entry: entry.setting if entry.completed else "-",
@@ -97,6 +104,7 @@ def _table(study: Study, entries: list[VariantResult], caption: str) -> list[Blo
         "loss gap": lambda entry: spread_text(entry.values(gap_of).values()),
         "epochs": lambda entry: spread_text(entry.values(epochs_of).values(), 1).replace(".0", ""),
         "seconds": lambda entry: spread_text(entry.values(seconds_of).values(), 1),
+        "timed": _timed,
         "status": _status,
     }
     if len({entry.setting for entry in entries}) == 1:
@@ -106,7 +114,15 @@ def _table(study: Study, entries: list[VariantResult], caption: str) -> list[Blo
     rows = [["variant", *columns], *([entry.name, *(cell(entry) for cell in columns.values())] for entry in entries)]
     if study.layout == "columns":
         rows = [list(row) for row in zip(*rows, strict=True)]
-    return [Table(f"{study.name}: test accuracy and macro F1, {caption}", rows), *_comment(study, entries)]
+    page.table(f"{study.name}: test accuracy and macro F1, {caption}", rows)
+    page.items(_comment(study, entries) + (_against_published(study, entries) if published else []))
+
+
+def _timed(entry: VariantResult) -> str:
+    """By which clock, and how many runs were at work side by side."""
+    clocks = sorted({"wall" if math.isnan(run.processor_seconds) else "processor" for run in entry.completed})
+    beside = sorted({f"{run.n_parallel} at once" for run in entry.completed if run.n_parallel})
+    return ", ".join([*clocks, *beside]) or "-"
 
 
 def _status(entry: VariantResult) -> str:
@@ -122,22 +138,15 @@ def _status(entry: VariantResult) -> str:
     return "; ".join(parts)
 
 
-def _comment(study: Study, entries: list[VariantResult]) -> list[Block]:
+def _comment(study: Study, entries: list[VariantResult]) -> list[str]:
     """What the figures say, in words."""
     best = best_entry(entries)
     if not best.completed:
-        return [Text("No run completed, so there is nothing to compare.")]
-    size = sum(map(sum, best.completed[0].test[best.which].confusion_matrix))
-    share = mean_of(best, accuracy_of)
-    items = [
-        f"Best by validation: {best.name}{f' ({best.setting})' if best.setting else ''}, test macro F1 "
-        f"{spread_text(best.values(f1_of).values())}, accuracy {spread_text(best.values(accuracy_of).values())}. "
-        f"{size} test samples alone make such an accuracy uncertain by "
-        f"±{1.96 * math.sqrt(share * (1 - share) / size):.3f} (95%)."
-    ]
+        return ["No run completed, so there is nothing to compare."]
+    items = [_of_best(entries, best)]
     baseline = entries[next((i for i, variant in enumerate(study.variants) if not variant.settings), 0)]
     reference, role = (baseline, "the baseline") if baseline.completed else (best, "the best by validation")
-    if not _repeats(study):
+    if not study.repeats:
         items += _differences(entries, reference, role, f1_of, "Macro F1")
     if _changes_gap(entries):
         items += _differences(entries, reference, role, gap_of, "The gap between validation and train loss")
@@ -146,17 +155,40 @@ def _comment(study: Study, entries: list[VariantResult]) -> list[Block]:
         fast, slow = (pick(filter(_done, entries), key=lambda e: mean_of(e, seconds_of)) for pick in (min, max))
         ratio = mean_of(slow, seconds_of) / mean_of(fast, seconds_of)
         items.append(f"Fastest: {fast.name}; slowest: {slow.name}, which took {ratio:.1f} times as long.")
-    if degenerate := [entry.name for entry in entries if entry.completed and _says_one_class(entry)]:
+    if degenerate := [entry.name for entry in entries if entry.completed and _predicts_one_class(entry)]:
         items.append(f"Learned nothing, one class for every sample in every completed run: {', '.join(degenerate)}.")
     if bad := [entry for entry in entries if any(run.status != "completed" for run in entry.runs)]:
         reasons = [", ".join([_status(e), *sorted({run.reason for run in e.runs if run.reason})]) for e in bad]
-        why = "; ".join(f"{entry.name} ({reason})" for entry, reason in zip(bad, reasons, strict=True))
+        why = "; ".join(f"{_full_name(entry)} ({reason})" for entry, reason in zip(bad, reasons, strict=True))
         items.append(f"Did not complete every run: {why}.")
-    return [Items(items)]
+    return items
 
 
-def _repeats(study: Study) -> bool:
-    return any(variant.repeat for variant in study.variants)
+def _of_best(entries: list[VariantResult], best: VariantResult) -> str:
+    """What was best, how sure its figure is, and how far the second best is behind."""
+    size = sum(map(sum, best.completed[0].test[best.which].confusion_matrix))
+    share = mean_of(best, accuracy_of)
+    text = (
+        f"Best by validation: {_full_name(best)}, test macro F1 {spread_text(best.values(f1_of).values())}, accuracy "
+        f"{spread_text(best.values(accuracy_of).values())}. {size} test samples alone make such an accuracy uncertain "
+        f"by ±{1.96 * math.sqrt(share * (1 - share) / size):.3f} (95%)."
+    )
+    others = [entry for entry in entries if entry is not best and entry.completed]
+    if not others:
+        return text
+    second = best_entry(others)
+    (verdict,) = compare([best], second, val_f1_of)
+    behind = f"{_full_name(second)} is second, {abs(verdict.difference):.3f} of validation macro F1 behind"
+    if verdict.difference == 0:
+        return f"{text} {_full_name(second)} has the same validation macro F1."
+    if verdict.n < MIN_SEEDS:
+        return f"{text} {behind} {_over(verdict.n)}."
+    beyond = "more than" if verdict.claimed else "no more than"
+    return f"{text} {behind}: {beyond} the spread between seeds explains ({_p_text(verdict.p)})."
+
+
+def _full_name(entry: VariantResult) -> str:
+    return f"{entry.name} ({entry.setting})" if entry.setting else entry.name
 
 
 def _done(entry: VariantResult) -> bool:
@@ -172,96 +204,125 @@ def _differences(
     unit: str = "",
     digits: int = 3,
 ) -> list[str]:
-    """Which differences from the reference exceed the spread between seeds, which do not, which cannot be tested."""
+    """Which differences from the reference exceed the spread between seeds, and how large those are that few seeds
+    leave open."""
     verdicts = compare(entries, reference, metric)
     tested = [verdict for verdict in verdicts if verdict.n >= MIN_SEEDS]
+    few = sorted((v for v in verdicts if 0 < v.n < MIN_SEEDS), key=lambda v: -v.difference)
     against = f"{noun} against {reference.name} ({role})"
-    if not verdicts:
-        return []
-    if not tested:
-        return [f"{against}: with fewer than {MIN_SEEDS} common seeds no difference can be claimed."]
 
     def named(chosen: Iterable[Verdict]) -> str:
         shown = sorted(chosen, key=lambda verdict: -verdict.difference)
         return ", ".join(f"{v.name} ({v.difference:+.{digits}f}{unit}, {_p_text(v.p)})" for v in shown)
 
-    groups = {
-        "higher, beyond the spread between seeds": [v for v in tested if v.claimed and v.difference > 0],
-        "lower, beyond the spread between seeds": [v for v in tested if v.claimed and v.difference < 0],
-        "no difference beyond the spread between seeds": [v for v in tested if not v.claimed],
-    }
-    test = f"paired t-test, Holm's correction for {count_text(len(tested), 'comparison')}"
-    found = "; ".join(f"{words}: {named(chosen)}" for words, chosen in groups.items() if chosen)
-    few = [verdict.name for verdict in verdicts if verdict.n < MIN_SEEDS]
-    unclear = f"; fewer than {MIN_SEEDS} common seeds, so nothing can be claimed: {', '.join(few)}" if few else ""
-    return [f"{against}, {test}: {found}{unclear}."]
+    items = []
+    if tested:
+        groups = {
+            "higher, beyond the spread between seeds": [v for v in tested if v.claimed and v.difference > 0],
+            "lower, beyond the spread between seeds": [v for v in tested if v.claimed and v.difference < 0],
+            "no difference beyond the spread between seeds": [v for v in tested if not v.claimed],
+        }
+        test = f"paired t-test, Holm's correction for {count_text(len(tested), 'comparison')}"
+        found = "; ".join(f"{words}: {named(chosen)}" for words, chosen in groups.items() if chosen)
+        items.append(f"{against}, {test}: {found}.")
+    if few:
+        n = max(verdict.n for verdict in few)
+        parts = [f"{v.name} ({v.difference:+.{digits}f}{unit})" for v in few]
+        if len(parts) > 6:
+            parts = [*parts[:3], "...", *parts[-3:]]
+        items.append(f"{against}, {_over(n)}, from the highest to the lowest: {', '.join(parts)}.")
+    return items
+
+
+def _over(n_seeds: int) -> str:
+    return "in this run" if n_seeds == 1 else f"over {n_seeds} seeds, too few for a test"
 
 
 def _p_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def _says_one_class(entry: VariantResult) -> bool:
+def _against_published(study: Study, entries: list[VariantResult]) -> list[str]:
+    """Macro F1 here and as others published it, where they did, and the study's word on why the two differ."""
+    pairs = {}
+    for variant in study.variants:
+        same = [e for e in entries if e.variant_id == variant.id and e.which == "best" and e.completed]
+        if variant.published_f1 and same:
+            pairs[variant.name] = (statistics.fmean(variant.published_f1), mean_of(best_entry(same), f1_of))
+    if not pairs:
+        return []
+    listed = ", ".join(f"{name} {theirs:.3f} and {ours:.3f}" for name, (theirs, ours) in pairs.items())
+    text = f"Macro F1 as published (the mean, where there are several) and here: {listed}."
+    changes = [ours - theirs for theirs, ours in pairs.values()]
+    if len(pairs) == 1:
+        return [f"{text} Here it is {_by(changes[0])}. {study.differs}".rstrip()]
+    text += f" Here they are {_by(statistics.fmean(changes))} on average ({min(changes):+.3f} to {max(changes):+.3f})."
+    (first, (their_base, our_base)), *others = pairs.items()
+    if len(others) <= 3:
+        effects = "; ".join(
+            f"{name} {theirs - their_base:+.3f} and {ours - our_base:+.3f}" for name, (theirs, ours) in others
+        )
+        text += f" Against {first}, published and here: {effects}."
+    else:
+        rho = spearman(*zip(*pairs.values(), strict=True))
+        text += f" The order of the {len(pairs)} is alike by Spearman's rank correlation of {rho:.2f}."
+    return [f"{text} {study.differs}".rstrip()]
+
+
+def _by(difference: float) -> str:
+    return f"{abs(difference):.3f} {'higher' if difference > 0 else 'lower'}"
+
+
+def _predicts_one_class(entry: VariantResult) -> bool:
     matrices = [np.array(run.test[entry.which].confusion_matrix) for run in entry.completed]
     return all(np.count_nonzero(matrix.sum(axis=0)) == 1 for matrix in matrices)
 
 
-def _grid(study: Study, by_variant: list[list[VariantResult]]) -> Table:
+def _grid(page: Page, study: Study, by_variant: list[list[VariantResult]]) -> None:
     """The validation figures by which each variant's setting is chosen."""
     rows = [["variant", *(entry.setting for entry in by_variant[0])]]
     rows += [[same[0].name, *(spread_text(entry.values(val_f1_of).values()) for entry in same)] for same in by_variant]
-    return Table(f"{study.name}: validation macro F1 of each setting, by which the best is chosen", rows)
+    page.table(f"{study.name}: validation macro F1 of each setting, by which the best is chosen", rows)
 
 
-def _reproducibility(runs: Sequence[RunRecord]) -> list[Block]:
+def _reproducibility(page: Page, runs: Sequence[RunRecord]) -> None:
     """Whether runs of the same settings and seed are equal to the last bit, and those of other seeds are not."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    seeds: dict[str, set[int]] = defaultdict(set)
-    for run in runs:
-        if run.status == "completed":
-            epochs = [epoch.model_dump(exclude={"seconds"}) for epoch in run.history]
-            found = json_text([epochs, {which: record.model_dump() for which, record in run.test.items()}])
-            groups[json_text([run.config, run.device, run.data_digest])].append(found)
-            seeds[found].add(run.seed)
-    pairs = [same for same in groups.values() if len(same) > 1]
-    if not pairs:
-        return [Text("No seed has two completed runs, so nothing can be said of reproducibility.")]
-    equal = sum(len(set(same)) == 1 for same in pairs)
-    what = "in the losses and figures of every epoch and on the test set"
-    verdict = f"Repeated with the same seed: {equal} of {len(pairs)} equal to the last bit, {what}"
-    shared = [found for found in seeds.values() if len(found) > 1]
-    n_seeds = len({run.seed for run in runs if run.status == "completed"})
-    others = "one seed only, so nothing is compared" if n_seeds == 1 else "all of them differ"
-    if shared:
-        others = "; ".join(f"seeds {', '.join(map(str, sorted(same)))} give the same" for same in shared)
-    return [Text(f"{verdict}. Other seeds: {others}."), *([] if equal == len(pairs) else [_UNEQUAL])]
+    found = repeated(runs)
+    if not found.n_pairs:
+        page.text("No seed has two completed runs, so nothing can be said of reproducibility.")
+        return
+    others = "one seed only, so nothing is compared" if found.n_seeds == 1 else "all of them differ"
+    if found.alike:
+        others = "; ".join(f"seeds {', '.join(map(str, seeds))} give the same" for seeds in found.alike)
+    page.text(
+        f"Repeated with the same seed: {found.n_equal} of {found.n_pairs} equal to the last bit, in the losses and "
+        f"figures of every epoch and on the test set. Other seeds: {others}."
+    )
+    if found.n_equal < found.n_pairs:
+        page.flag("The same settings, data, device and seed gave different figures: training is not reproducible.")
 
 
-_UNEQUAL = Text("The same settings, data, device and seed gave different figures: training is not reproducible.", True)
-
-
-def _devices(entries: list[VariantResult]) -> list[Block]:
+def _devices(page: Page, entries: list[VariantResult]) -> None:
     """The times of the devices, or that there was none to compare."""
+    for entry in entries:
+        if not entry.completed:
+            page.text(
+                f"{entry.name}: not measured, because there was no such device; the same command fills it in on a "
+                "machine that has one."
+            )
     done = [entry for entry in entries if entry.completed]
-    texts = [
-        f"{entry.name}: not measured, because there was no such device; the same command fills it in on a machine "
-        "that has one."
-        for entry in entries
-        if not entry.completed
-    ]
     for other in done[1:]:
         first, second = done[0].values(seconds_of), other.values(seconds_of)
         if common := sorted(first.keys() & second.keys()):
             means = [statistics.fmean(values[seed] for seed in common) for values in (first, second)]
-            texts.append(
+            page.text(
                 f"{done[0].name} {means[0]:.1f} s, {other.name} {means[1]:.1f} s, over "
                 f"{count_text(len(common), 'common seed')}: {other.name} takes {means[1] - means[0]:+.1f} s, "
                 f"{means[1] / means[0]:.2f} times as long."
             )
-    return [Text(text) for text in texts]
 
 
-def _of_classes(study: Study, best: VariantResult) -> list[Block]:
+def _of_classes(page: Page, study: Study, best: VariantResult) -> None:
     """Per-class figures and confusion matrix of the best entry."""
     classes = best.completed[0].classes
     matrices = [np.array(run.test[best.which].confusion_matrix) for run in best.completed if run.classes == classes]
@@ -282,20 +343,18 @@ def _of_classes(study: Study, best: VariantResult) -> list[Block]:
     said = max(pairs, key=lambda pair: total[pair] / max(1, total[pair[0]].sum()), default=(0, 0))
     share = total[said] / max(1, total[said[0]].sum())
     most = f"The most frequent error: {share:.0%} of {classes[said[0]]} is taken for {classes[said[1]]}."
-    return [
-        Heading(3, f"By class: {best.name}, the best by validation"),
-        Table(f"{study.name}: test figures by class, {best.name}", rows),
-        Picture(
-            f"{study.name}-confusion.png",
-            plots.confusion(total, classes),
-            f"Confusion matrix of {best.name} on the test set, over {count_text(len(matrices), 'seed')}: counts, and "
-            f"shares of the row. {most}",
-            f"Confusion matrix of {best.name}. {most}",
-        ),
-    ]
+    page.heading(3, f"By class: {best.name}, the best by validation")
+    page.table(f"{study.name}: test figures by class, {best.name}", rows)
+    page.picture(
+        f"{study.name}-confusion.png",
+        plots.confusion(total, classes),
+        f"Confusion matrix of {best.name} on the test set, over {count_text(len(matrices), 'seed')}: counts, and "
+        f"shares of the row. {most}",
+        f"Confusion matrix of {best.name}. {most}",
+    )
 
 
-def _of_epochs(study: Study, entries: list[VariantResult]) -> list[Block]:
+def _of_epochs(page: Page, study: Study, entries: list[VariantResult]) -> None:
     """Loss curves, and the learning rate's traces where a scheduler moves it."""
     shown = {
         entry.name + (" (diverged)" if any(run.status == "diverged" for run in entry.runs) else ""): [
@@ -307,67 +366,56 @@ def _of_epochs(study: Study, entries: list[VariantResult]) -> list[Block]:
     }
     shown = {name: curves for name, curves in shown.items() if curves}
     if not shown:
-        return []
-    blocks: list[Block] = [
-        Heading(3, "By epoch"),
-        Picture(
-            f"{study.name}-losses.png",
-            plots.loss_curves(shown),
-            "Loss of train (solid) and validation (dashed) by epoch, a line for each seed. The train loss is the mean "
-            "during the epoch, with dropout on, the validation loss that after it. The axis need not begin at zero, "
-            "and may end below the highest losses.",
-            f"Curves of train and validation loss over the epochs: {', '.join(shown)}.",
-        ),
-    ]
+        return
+    page.heading(3, "By epoch")
+    page.picture(
+        f"{study.name}-losses.png",
+        plots.loss_curves(shown),
+        "Loss of train (solid) and validation (dashed) by epoch, a line for each seed. The train loss is the mean "
+        "during the epoch, with dropout on, the validation loss that after it. The axis need not begin at zero, and "
+        "may end below the highest losses.",
+        f"Curves of train and validation loss over the epochs: {', '.join(shown)}.",
+    )
     if any(run.config.get("scheduler") for entry in entries for run in entry.runs):
         rates = {e.name: [epoch.lr for epoch in e.runs[0].history] for e in entries if e.runs and e.runs[0].history}
-        blocks.append(
-            Picture(
-                f"{study.name}-rates.png",
-                plots.rate_traces(rates),
-                "The learning rate that each epoch began with, of the first seed. OneCycleLR and CyclicLR change it "
-                "with every batch.",
-                "Learning rate over the epochs, from the first to the last: "
-                + ", ".join(f"{name} {trace[0]:.2g} to {trace[-1]:.2g}" for name, trace in rates.items()),
-            )
+        page.picture(
+            f"{study.name}-rates.png",
+            plots.rate_traces(rates),
+            "The learning rate that each epoch began with, of the first seed. OneCycleLR and CyclicLR change it with "
+            "every batch.",
+            "Learning rate over the epochs, from the first to the last: "
+            + ", ".join(f"{name} {trace[0]:.2g} to {trace[-1]:.2g}" for name, trace in rates.items()),
         )
-    return blocks
 
 
-def _of_changes(study: Study, entries: list[VariantResult]) -> list[Block]:
+def _of_changes(page: Page, study: Study, entries: list[VariantResult]) -> None:
     """Time against performance, and the gap between the losses, where the variants change these."""
     done = [entry for entry in entries if entry.completed]
-    blocks: list[Block] = []
     if _changes_time(entries):
         points = {e.name: (list(e.values(seconds_of).values()), list(e.values(f1_of).values())) for e in done}
-        blocks += [
-            Heading(3, "Time and performance"),
-            Picture(
-                f"{study.name}-time.png",
-                plots.time_performance(points),
-                "Macro F1 on the test set over the seconds of training: each seed (hollow) and their mean (filled).",
-                "Time and macro F1, mean over seeds: "
-                + ", ".join(f"{e.name} {mean_of(e, seconds_of):.1f} s, {mean_of(e, f1_of):.3f}" for e in done),
-            ),
-        ]
+        page.heading(3, "Time and performance")
+        page.picture(
+            f"{study.name}-time.png",
+            plots.time_performance(points),
+            "Macro F1 on the test set over the seconds of training: each seed (hollow) and their mean (filled).",
+            "Time and macro F1, mean over seeds: "
+            + ", ".join(f"{e.name} {mean_of(e, seconds_of):.1f} s, {mean_of(e, f1_of):.3f}" for e in done),
+        )
     if _changes_gap(entries) and done:
         last = [(e.name, [run.history[-1] for run in e.completed]) for e in done]
         losses = {
             name: (statistics.fmean(x.train_loss for x in epochs), statistics.fmean(x.val_loss for x in epochs))
             for name, epochs in last
         }
-        blocks += [
-            Heading(3, "The gap between train and validation loss"),
-            Picture(
-                f"{study.name}-gap.png",
-                plots.gaps(losses),
-                "Train and validation loss of the last epoch, mean over seeds; the bar is the gap. Dropout is on while "
-                "the train loss is taken, which raises it.",
-                "Train and validation loss: "
-                + ", ".join(f"{name} {train:.3f} and {val:.3f}" for name, (train, val) in losses.items()),
-            ),
-        ]
-    return blocks
+        page.heading(3, "The gap between train and validation loss")
+        page.picture(
+            f"{study.name}-gap.png",
+            plots.gaps(losses),
+            "Train and validation loss of the last epoch, mean over seeds; the bar is the gap. Dropout is on while the "
+            "train loss is taken, which raises it.",
+            "Train and validation loss: "
+            + ", ".join(f"{name} {train:.3f} and {val:.3f}" for name, (train, val) in losses.items()),
+        )
 
 
 def _changes_time(entries: Iterable[VariantResult]) -> bool:

@@ -33,6 +33,7 @@ class Variant(BaseModel):
         settings: nested, over the study's.
         device: for a variant that needs one of its own (assignment, step 1.6).
         repeat: a number that makes it a run of its own although its settings are another's (step 3.1).
+        published_f1: the macro F1 of published solutions, on the course's data.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,6 +43,7 @@ class Variant(BaseModel):
     settings: Settings = Field(default_factory=dict)
     device: str | None = None
     repeat: int = 0
+    published_f1: tuple[float, ...] = ()
 
     @property
     def name(self) -> str:
@@ -58,6 +60,7 @@ class Study(BaseModel):
         question: what it asks.
         starts_from: which network and settings the variants change, and from which step they come.
         peers: what published solutions found, to be read beside the results.
+        differs: why the results differ from what was published.
         layout: whether the report's table has the variants as its rows or as its columns, as the source asks.
         settings: of every run, nested as in a configuration file (`genreline.Config`).
         variants: at least one, each with another id.
@@ -71,6 +74,7 @@ class Study(BaseModel):
     question: str
     starts_from: str
     peers: str = ""
+    differs: str = ""
     layout: Literal["rows", "columns"] = "rows"
     settings: Settings = Field(default_factory=dict)
     variants: tuple[Variant, ...] = Field(min_length=1)
@@ -95,6 +99,11 @@ class Study(BaseModel):
     def n_runs(self) -> int:
         """How many runs a seed takes."""
         return len(self.variants) * math.prod(len(values) for _, values in _leaves(self.grid))
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a variant repeats another with the same settings."""
+        return any(variant.repeat for variant in self.variants)
 
     @property
     def compares_devices(self) -> bool:
