@@ -125,8 +125,10 @@ def _table(caption: Token, tokens: list[Token]) -> list[Token]:
             token.tag = "th" if first_in_row else "td"
             first_in_row = False
     label = escapeHtml(_plain(caption))
+    columns = sum(token.type == "th_open" for token in tokens)
+    kind = "table wide" if columns > 10 else "table"
     return [
-        _html(f'<div class="table" role="region" tabindex="0" aria-label="{label}">\n'),
+        _html(f'<div class="{kind}" role="region" tabindex="0" aria-label="{label}">\n'),
         tokens[0],
         _html("<caption><span>"),
         caption,
@@ -208,9 +210,10 @@ blockquote { background: var(--flag); margin: 1rem 0; padding: .1rem .9rem; bord
   img { max-height: 24cm; }
   .table { overflow: visible; break-inside: avoid; }
   table { font-size: 7pt; width: 100%; }
+  .wide table { font-size: 6pt; }
   thead { display: table-header-group; }
   th, td, th:first-child, th:last-child, td:last-child { min-width: 0; padding: .15rem .2rem; position: static;
-    white-space: normal; overflow-wrap: break-word; }
+    white-space: normal; overflow-wrap: anywhere; }
   caption span { position: static; max-width: none; }
 }
 """
