@@ -14,6 +14,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
+import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -275,3 +276,53 @@ def test_a_mutated_wav_decodes_or_is_an_audio_error_at_once(data, changes, cut):
         mutated[place % len(mutated)] = byte
     del mutated[len(mutated) - cut // 20 :]
     within(10, lambda: decode(bytes(mutated)))
+
+
+@pytest.fixture(scope="module")
+def partly_cancelling():
+    """A tone whose channels are equal, opposite, unequal and equal again; (frames, 2) at 44.1 kHz, and their average
+    but for the opposite parts."""
+    times_s = np.arange(int(44100 * 6.03)) / 44100
+    tone = 0.4 * np.sin(2 * np.pi * 330 * times_s)
+    gain = np.select([times_s < 1.27, times_s < 2.91, times_s < 4.4], [1.0, -1.0, -0.3], 1.0)
+    channels = np.stack([tone, gain * tone], axis=1)
+    return channels, np.where(gain == -1, tone, channels.mean(axis=1))
+
+
+def as_bytes(channels, form, rate_hz=44100):
+    buffer = io.BytesIO()
+    soundfile.write(buffer, channels, rate_hz, format=form)
+    return buffer.getvalue()
+
+
+def test_where_channels_cancel_and_where_not_there_is_sound_and_no_click(partly_cancelling):
+    channels, expected = partly_cancelling
+    waveform = decode(as_bytes(channels, "WAV"))
+    wanted = soxr.resample(expected, 44100, 8000)
+    rms = np.sqrt(np.square(waveform[:48_000].reshape(-1, 800)).mean(axis=1))
+    assert rms[:44].min() > 0.09  # opposite or not, except where one is 0.3 of the other and the average is 0.35
+    far = np.ones(len(wanted), bool)
+    for seam_s in (1.27, 2.91, 4.4):
+        far[int((seam_s - 0.11) * 8000) : int((seam_s + 0.11) * 8000)] = False
+    np.testing.assert_allclose(waveform[far], wanted[far], atol=2e-3)
+    # The steepest slope of the tone itself is 0.4 * 2 pi 330 / 8000; the file's own jumps are at the seams.
+    steps = np.abs(np.diff(waveform))
+    assert steps[far[1:]].max() < 1.05 * 0.4 * 2 * np.pi * 330 / 8000
+
+
+@pytest.mark.parametrize("form", ["WAV", "FLAC", "AIFF"])
+def test_mixing_does_not_depend_on_how_the_sound_arrives(partly_cancelling, form):
+    data = as_bytes(partly_cancelling[0], form)
+    whole = decode(data)
+    np.testing.assert_allclose(np.concatenate(list(arriving(Pipe(data)))), whole, atol=1e-6)
+    np.testing.assert_array_equal(np.concatenate(list(blocks(data, 1))), whole)
+
+
+@pytest.mark.parametrize("n_channels", [2, 3, 6])
+def test_of_channels_that_cancel_one_is_kept_throughout(n_channels):
+    """Noise, of which rounding decides what is the loudest: no leaping between a channel and its mirror image."""
+    noise = np.random.default_rng(0).normal(0, 0.1, 40_000)
+    channels = np.zeros((40_000, n_channels))
+    channels[:, -1], channels[:, 0] = noise, -noise * np.linspace(0.99, 1.01, 40_000)
+    waveform = decode(as_bytes(channels, "WAV", 8000))
+    assert min(np.abs(waveform - noise).max(), np.abs(waveform + noise).max()) < 3e-3

@@ -39,7 +39,7 @@ AudioSource = str | Path | bytes | BinaryIO
 
 RATES_HZ = range(1000, 768_001)
 CHANNELS = range(1, 65)
-CHUNK = 65536  # frames that a decoder hands over at a time
+CHUNK = 65536  # frames that a decoder hands over at a time, or some fewer
 
 _UNRECOGNISED = 1  # libsndfile's code for a file of none of its formats
 _DECLARED = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")  # in libsndfile's log of a file
@@ -49,7 +49,6 @@ _ABSURD = 1e9  # beyond it a sample is no sound, and its power overflows
 _MOST_FRAMES = 2**48  # libsndfile declares 2**63 - 1 where a flac from a pipe declares nothing, and then cannot read it
 _ARRAY = "<array>"  # what messages call samples that come from no file
 _UNKNOWN_SIZES = {0, 0xFFFFFFFF, 0x7FFFFFFF}  # what an aiff or au written to a pipe declares
-_GATHERED = 8192  # frames of FFmpeg's, which are short, that are mixed and resampled at once
 _TIMED = ("mp4", "matroska", "asf", "mpegts", "mpeg", "flv")  # FFmpeg's formats whose time stamps are the file's own
 _GAP_S = 0.1  # time stamps jitter by less
 _LONGEST_GAP_S = 3600.0  # beyond it the clock was set anew
@@ -57,10 +56,14 @@ _LONGEST_SILENCE_S = 86_400.0
 _CUT_S = 0.5  # headers round, and encoders pad
 _ENERGY_STEP = 61
 _CANCELLED = 0.01  # of the channels' energy: an average with less is no longer the sound
+_FADE_S = 0.01  # from the average to a channel and back, so that it does not click
 
 
 def decode(source: AudioSource) -> Waveform:
-    """The whole sound as a mono waveform at 8 kHz; the channels are averaged.
+    """The whole sound as a mono waveform at 8 kHz: the channels' average.
+
+    Where the channels cancel in the average (it has less than 1% of their mean energy: one is the other turned upside
+    down), the loudest takes its place, tenth of a second by tenth of a second.
 
     Args:
         source: a path, the bytes of a file, or a binary stream of one (what is left of a pipe, or of a stream
@@ -84,7 +87,7 @@ def blocks(source: AudioSource, block_s: int = 60, rate_hz: int = RATE_HZ) -> It
     """
     name = source_name(source)
     with _opened(source, name) as file:
-        yield from _cut(_resampled(_chunks(file, name), name, rate_hz), block_s * rate_hz, name)
+        yield from _cut(_resampled(_mixed(_chunks(file, name)), name, rate_hz), block_s * rate_hz, name)
 
 
 def resampled_blocks(waveforms: Iterable[Waveform], rate_hz: int, block_s: int = 60) -> Iterator[Waveform]:
@@ -126,7 +129,7 @@ def arriving(stream: Readable, block_s: int = 1, raw_rate_hz: int | None = None)
     else:
         _check_format(raw_rate_hz, 1, name)
         chunks = _raw(stream, raw_rate_hz)
-    yield from _cut(_resampled(chunks, name, RATE_HZ), block_s * RATE_HZ, name)
+    yield from _cut(_resampled(_mixed(chunks), name, RATE_HZ), block_s * RATE_HZ, name)
 
 
 class _ReadOnly:
@@ -142,7 +145,7 @@ def _raw(stream: Readable, rate_hz: int) -> Iterator[tuple[int, Waveform]]:
         data = rest + data
         whole = len(data) // 2 * 2
         rest = data[whole:]
-        yield rate_hz, np.frombuffer(data[:whole], "<i2").astype(np.float32) / np.float32(32768)
+        yield rate_hz, np.frombuffer(data[:whole], "<i2").astype(np.float32)[None] / np.float32(32768)
 
 
 def _cut(pieces: Iterator[Waveform], size: int, name: str) -> Iterator[Waveform]:
@@ -206,7 +209,7 @@ def _seekable(file: BinaryIO) -> Iterator[BinaryIO]:
 
 
 def _chunks(file: BinaryIO, name: str) -> Iterator[tuple[int, Waveform]]:
-    """(rate_hz, mono waveform) pieces of a file, by the decoder that reads its kind right."""
+    """(rate_hz, (channels, frames)) pieces of a file, by the decoder that reads its kind right."""
     head = file.read(12)
     if not head:
         raise AudioError(f"{name}: the file is empty; download or copy it again")
@@ -264,13 +267,14 @@ def _by_numpy(file: BinaryIO, samples: Samples, name: str) -> Iterator[tuple[int
     n_frames = samples.size // (2 * n_channels)
     _check_length(n_frames / rate_hz, None, name)
     file.seek(samples.start)
+    at_once = max(1, CHUNK // _tenth(rate_hz)) * _tenth(rate_hz)  # of which the mixer need not keep a rest
     while n_frames > 0:
-        data = file.read(2 * n_channels * min(CHUNK, n_frames))
+        data = file.read(2 * n_channels * min(at_once, n_frames))
         pcm = np.frombuffer(data[: len(data) // (2 * n_channels) * 2 * n_channels], "<i2").reshape(-1, n_channels)
         if not len(pcm):
             raise _truncated(name)
         n_frames -= len(pcm)
-        yield rate_hz, _mixed(np.ascontiguousarray(pcm.T, np.float32) / np.float32(32768))
+        yield rate_hz, np.ascontiguousarray(pcm.T, np.float32) / np.float32(32768)
 
 
 class _Nameless:
@@ -347,7 +351,7 @@ def _by_soundfile(
         if len(frames):
             n_frames += len(frames)
             # By channel: NumPy's mean along a short last axis takes nine times as long, more than reading a wav.
-            yield sound.samplerate, _mixed(np.ascontiguousarray(frames.T))
+            yield sound.samplerate, np.ascontiguousarray(frames.T)
         if failure:
             reason = failure.error_string.rstrip(".")
             raise TruncatedError(f"{name}: damaged or truncated ({reason}); download it again") from failure
@@ -356,19 +360,100 @@ def _by_soundfile(
     _check_length(n_frames / sound.samplerate, sound.frames / sound.samplerate, name)
 
 
-def _mixed(channels: Waveform) -> Waveform:
-    """(channels, frames) -> (frames,): the average or, where the channels cancel in it, the loudest of them."""
-    if len(channels) == 1:
-        only: Waveform = channels[0]
-        return only
-    with np.errstate(over="ignore", invalid="ignore"):  # absurd samples are refused later
-        average: Waveform = channels.mean(axis=0)
-        for step in (_ENERGY_STEP, 1):  # a few samples tell of nearly all sound, in no time, that it does not cancel
-            energies = np.square(channels[:, ::step]).mean(axis=1)
-            if not np.square(average[::step]).mean() < _CANCELLED * energies.mean():
+def _mixed(pieces: Iterator[tuple[int, Waveform]]) -> Iterator[tuple[int, Waveform]]:
+    """(rate_hz, (channels, frames)) pieces -> (rate_hz, (frames,)): the channels' average or, where they cancel in it,
+    the loudest of them.
+
+    It decides for each tenth of a second from the start (or from where the rate or the number of channels change), so
+    however the pieces are cut the sound is the same.
+    """
+    mixer: _Mixer | None = None
+    try:
+        for rate_hz, planes in pieces:
+            if mixer and mixer.format != (rate_hz, len(planes)):
+                yield mixer.format[0], mixer.mix_rest()
+                mixer = None
+            if len(planes) == 1:
+                yield rate_hz, planes[0]
+                continue
+            mixer = mixer or _Mixer(rate_hz, len(planes))
+            yield rate_hz, mixer.mix(planes)
+    except TruncatedError:
+        if mixer:
+            yield mixer.format[0], mixer.mix_rest()
+        raise
+    if mixer:
+        yield mixer.format[0], mixer.mix_rest()
+
+
+def _tenth(rate_hz: int) -> int:
+    """The frames of a tenth of a second."""
+    return round(rate_hz / 10)
+
+
+class _Mixer:
+    """Mixes the channels of a sound, piece by piece; see `_mixed`."""
+
+    def __init__(self, rate_hz: int, n_channels: int) -> None:
+        self.format = (rate_hz, n_channels)
+        self._size = _tenth(rate_hz)
+        self._n_fade = min(self._size, round(_FADE_S * rate_hz))
+        self._rest = np.zeros((n_channels, 0), np.float32)
+        self._channel: int | None = None  # what the last tenth of a second ended with; None is the average
+        self._has_begun = False
+
+    def mix(self, planes: Waveform) -> Waveform:
+        """The whole tenths of a second that are there with this piece; the rest stays for the next."""
+        planes = np.concatenate([self._rest, planes], axis=1) if self._rest.size else planes
+        whole = planes.shape[1] // self._size * self._size
+        self._rest = planes[:, whole:].copy()
+        return self._mix(planes[:, :whole], self._size)
+
+    def mix_rest(self) -> Waveform:
+        """What is left at the end."""
+        rest, self._rest = self._rest, self._rest[:, :0]
+        return self._mix(rest, rest.shape[1])
+
+    def _mix(self, planes: Waveform, size: int) -> Waveform:
+        with np.errstate(over="ignore", invalid="ignore"):  # absurd samples are refused later
+            average: Waveform = planes.mean(axis=0)
+            if not average.size:
                 return average
-        loudest: Waveform = channels[int(np.argmax(energies))]
-        return loudest
+            cut = planes.reshape(len(planes), -1, size)
+            # A few samples tell of nearly all sound, in no time, that it does not cancel.
+            is_suspect = _cancels(cut[:, :, ::_ENERGY_STEP], average.reshape(-1, size)[:, ::_ENERGY_STEP])
+            if self._channel is None and not is_suspect.any():
+                self._has_begun = True
+                return average
+            mixed = average.reshape(-1, size).copy()
+            for i in range(len(mixed)):
+                is_cancelled = is_suspect[i] and _cancels(cut[:, i : i + 1], average.reshape(-1, size)[i : i + 1])[0]
+                channel = _loudest(cut[:, i], self._channel) if is_cancelled else None
+                if channel is not None:
+                    mixed[i] = cut[channel, i]
+                if channel != self._channel and self._has_begun:
+                    n = min(self._n_fade, size)
+                    before = average.reshape(-1, size)[i] if self._channel is None else cut[self._channel, i]
+                    share = np.linspace(0, 1, n, endpoint=False, dtype=np.float32)
+                    mixed[i, :n] = (1 - share) * before[:n] + share * mixed[i, :n]
+                self._channel, self._has_begun = channel, True
+        return mixed.ravel()
+
+
+def _cancels(channels: Waveform, average: Waveform) -> NDArray[np.bool_]:
+    """(channels, blocks, frames) and their average (blocks, frames) -> (blocks,) whether the average lost the sound."""
+    # einsum, because np.square would need room for all squares.
+    energy = np.einsum("cbf,cbf->b", channels, channels) / len(channels)
+    cancels: NDArray[np.bool_] = np.einsum("bf,bf->b", average, average) < _CANCELLED * energy
+    return cancels
+
+
+def _loudest(channels: Waveform, current: int | None) -> int:
+    """The loudest of the channels (channels, frames); the current one while it has half of the loudest's energy."""
+    energies = np.square(channels).sum(axis=1)
+    if current is not None and energies[current] >= energies.max() / 2:
+        return current
+    return int(energies.argmax())
 
 
 def _by_av(file: BinaryIO, name: str, refusal: str | None = None) -> Iterator[tuple[int, Waveform]]:
@@ -383,8 +468,7 @@ def _by_av(file: BinaryIO, name: str, refusal: str | None = None) -> Iterator[tu
     try:
         only = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"}
         with av.open(file, "r", options=only, metadata_errors="ignore") as container:
-            for rate_hz, planes in _gathered(_frames(container, name, reading)):
-                yield rate_hz, _mixed(planes)
+            yield from _gathered(_frames(container, name, reading))
     except (av.FFmpegError, ValueError, OverflowError) as error:
         reason = refusal or getattr(error, "strerror", None) or str(error)
         if reading.seconds:
@@ -473,7 +557,7 @@ def _portions(n_frames: int) -> Iterator[int]:
 
 
 def _gathered(pieces: Iterator[tuple[int, Waveform]]) -> Iterator[tuple[int, Waveform]]:
-    """The pieces, joined to at least _GATHERED frames while neither rate nor channels change.
+    """The pieces, joined to whole tenths of a second, two or more, while neither rate nor channels change.
 
     What has been gathered when reading fails comes before the error.
     """
@@ -486,9 +570,11 @@ def _gathered(pieces: Iterator[tuple[int, Waveform]]) -> Iterator[tuple[int, Wav
                 ready, n_ready = [], 0
             ready.append(planes)
             ready_hz, n_ready = rate_hz, n_ready + planes.shape[1]
-            if n_ready >= _GATHERED:
-                yield ready_hz, np.concatenate(ready, axis=1)
-                ready, n_ready = [], 0
+            if n_ready >= 2 * _tenth(rate_hz):
+                gathered = np.concatenate(ready, axis=1)
+                whole = n_ready // _tenth(rate_hz) * _tenth(rate_hz)
+                yield ready_hz, gathered[:, :whole]
+                ready, n_ready = [gathered[:, whole:]], n_ready - whole
     except (av.FFmpegError, ValueError, OverflowError, AudioError):
         if ready:
             yield ready_hz, np.concatenate(ready, axis=1)
