@@ -27,13 +27,15 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+import genreline.audio.decode
 from genreline import youtube_to_melgram
 from genreline.audio.decode import decode
 from genreline.audio.features import melgrams, segments
+from genreline.cli import app
 from genreline.errors import AudioError, ConfigError
 from genreline.fetch import bounded_http, ytdlp
 from genreline.fetch.bounded_http import is_public
-from genreline.fetch.cache import entry_name, fetch, file_stem, is_url
+from genreline.fetch.cache import discard, entry_name, fetch, file_stem, is_url
 
 RATE_HZ = 48000
 SECONDS = 3
@@ -157,9 +159,29 @@ def test_every_container_is_fetched_as_it_is_and_decodes(kind, world, cache):
     assert fetched.path.read_bytes() == data  # no conversion
     assert fetched.path.suffix == f".{kind}"
     assert fetched.path.stem == fetched.title == "My song"
-    assert fetched.duration_s == len(decode(data)) / 8000
+    assert fetched.duration_s is None or fetched.duration_s == pytest.approx(SECONDS, abs=0.05)
+    assert (fetched.duration_s is None) == (kind in ("mp3", "ogg", "ts"))  # which do not say
     spectrum = np.abs(np.fft.rfft(decode(fetched.path)[4000:12000]))
     assert spectrum.argmax() == 440
+
+
+@pytest.mark.parametrize("public_only", [False, True])
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [
+        ("/Mr.%20Brightside", "Mr. Brightside"),
+        ("/Mr.%20Brightside.mp3", "Mr. Brightside"),
+        ("/say%20%22hi%22.mp3", 'say "hi"'),
+        ("/%E6%9B%B2%20No.%205.mp3", "曲 No. 5"),
+    ],
+)
+def test_a_title_from_a_url_is_whole(path, title, public_only, internet, world, cache):
+    world.put("/there", b"", status=302, Location=path)
+    url = world.put(path, *sound("mp3"))
+    assert fetch(url, cache, public_only=public_only).title == title
+    fetched = fetch(world.url("/there"), cache / "redirected", public_only=public_only)
+    assert fetched.title == title
+    assert fetched.path.stem == title.replace('"', "\uff02")
 
 
 def test_the_second_time_nothing_is_downloaded(world, cache):
@@ -267,15 +289,20 @@ def test_a_stream_in_segments_is_put_together(world, cache):
     world.put("/0.ts", *sound("ts"))
     playlist = PLAYLIST % b"/0.ts" + b"#EXT-X-ENDLIST\n"
     url = world.put("/song.m3u8", playlist, "application/vnd.apple.mpegurl")
-    assert fetch(url, cache).duration_s == pytest.approx(SECONDS, abs=0.1)
+    assert len(decode(fetch(url, cache).path)) / 8000 == pytest.approx(SECONDS, abs=0.1)
 
 
 def test_one_that_is_cut_short_is_told(world, cache):
     data, content_type = sound("mp3")
     url = world.put("/song.mp3", data, content_type, Content_Length=str(len(data) + 1000))
     assert_refused(cache, url, "the connection ended before the audio did; try again")
-    url = world.put("/song.ogg", sound("ogg")[0][:-5000], "audio/ogg")  # whole to HTTP, and cut all the same
-    assert_refused(cache, url, "truncated")
+    url = world.put("/song.wav", sound("wav")[0][:-100_000], "audio/wav")  # whole to HTTP, and cut all the same
+    path = fetch(url, cache).path
+    with pytest.raises(AudioError, match="truncated"):
+        decode(path)
+    discard(path)
+    assert list(cache.iterdir()) == []
+    discard(cache / "elsewhere" / "song.ogg")
 
 
 def test_a_redirect_is_followed_but_not_in_a_circle_nor_out_of_http(world, cache):
@@ -336,7 +363,7 @@ def test_a_body_that_never_ends_is_stopped(head, world, cache):
 def test_a_redirect_with_a_body_that_never_ends_is_followed(world, cache):
     world.put("/song.mp3", *sound("mp3"))
     world.pages["/there"] = without_end(b"HTTP/1.1 302 Found\r\nLocation: /song.mp3\r\n\r\n")
-    assert fetch(world.url("/there"), cache).duration_s
+    assert fetch(world.url("/there"), cache).path.read_bytes() == sound("mp3")[0]
 
 
 @pytest.mark.parametrize(
@@ -385,6 +412,67 @@ def test_bounds_given_up_front_hold(world, cache):
     for bound in ({"max_bytes": 100_000}, {"max_duration_s": 2}):  # the cache does not get around them
         with pytest.raises(AudioError, match="allowed"):
             fetch(url, cache, **bound)
+
+
+def test_a_duration_that_is_stated_is_believed_without_decoding(world, cache, monkeypatch):
+    """FFmpeg's demuxers say what these files state; the sound itself is read for a second alone."""
+    read_s = count_decoding(monkeypatch)
+    for kind in ("wav", "flac", "m4a", "webm"):
+        data, content_type = sound(kind)
+        with av.open(io.BytesIO(data)) as container:
+            stated_s = container.duration / 1e6
+        assert fetch(world.put(f"/song.{kind}", data, content_type), cache).duration_s == pytest.approx(stated_s)
+        assert_refused(cache / kind, world.url(f"/song.{kind}"), "lasts 3 s, more than the 2 s", max_duration_s=2)
+    assert sum(read_s) < 8 * 1.6
+
+
+def count_decoding(monkeypatch):
+    """The seconds that decoders hand over from here on, piece by piece."""
+    chunks, read_s = genreline.audio.decode._chunks, []
+
+    def counted(file, name):
+        for rate_hz, piece in chunks(file, name):
+            read_s.append(piece.shape[-1] / rate_hz)
+            yield rate_hz, piece
+
+    monkeypatch.setattr("genreline.audio.decode._chunks", counted)
+    return read_s
+
+
+@pytest.mark.parametrize("kind", ["flac", "mp3"])
+def test_a_url_s_sound_is_decoded_once(kind, world, tmp_path, monkeypatch):
+    """But for its first second, which shows that it is sound before it is kept."""
+    monkeypatch.setenv("GENRELINE_CACHE", str(tmp_path / "cache"))
+    read_s = count_decoding(monkeypatch)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.tile(TONE, 20), RATE_HZ, format=kind)
+    url = world.put(f"/song.{kind}", buffer.getvalue(), "audio/x")
+    for n_times in (1, 2):
+        with pytest.raises(SystemExit) as end:
+            app(["predict", url, "--model", "course-fnn", "--out", str(tmp_path), "--formats", "csv"])
+        assert not end.value.code
+        assert len((tmp_path / "song.csv").read_text().splitlines()) == pytest.approx(61, abs=1)
+        assert n_times * 60 <= sum(read_s) < n_times * 60.2 + 1.6
+
+
+def test_a_sound_that_lasts_longer_than_it_says_is_bounded(world, tmp_path, monkeypatch, capsys):
+    """A flac from a pipe states no duration: what it holds is known from decoding alone."""
+    monkeypatch.setenv("GENRELINE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("genreline.fetch.cache.MAX_DURATION_S", 40.0)
+    read_s = count_decoding(monkeypatch)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.tile(TONE, 100), RATE_HZ, format="FLAC")
+    data = bytearray(buffer.getvalue())
+    data[21] &= 0xF0  # STREAMINFO's 36 bits of the number of samples: 0 is unknown (RFC 9639, 8.2)
+    data[22:26] = bytes(4)
+    url = world.put("/song.flac", bytes(data), "audio/flac")
+    for command in (["predict", url, "--out", str(tmp_path)], ["compare", "course-fnn", url, "--label", "blues"]):
+        with pytest.raises(SystemExit) as end:
+            app([*command, "--model", "course-fnn"] if command[0] == "predict" else command)
+        assert end.value.code == 1
+        assert "lasts more than the 40 s allowed" in capsys.readouterr().err
+        assert list((tmp_path / "cache").iterdir()) == []  # what is refused is not kept either
+    assert sum(read_s) < 2 * 70
 
 
 @pytest.mark.parametrize(
@@ -446,7 +534,7 @@ def internet(monkeypatch):
 def test_public_only_looks_at_every_redirect(internet, youtube, world, cache):
     world.put("/song.mp3", *sound("mp3"))
     url = world.put("/there", b"", status=302, Location="/song.mp3")
-    assert fetch(url, cache, public_only=True).duration_s
+    assert fetch(url, cache, public_only=True).path.read_bytes() == sound("mp3")[0]
     internal = world.url("/song.mp3").replace("127.0.0.1", "127.0.0.2")
     elsewhere = cache / "elsewhere"
     reason = r"leads to 127.0.0.2 \(127.0.0.2\), which is not on the public internet"
@@ -507,7 +595,7 @@ def test_public_only_uses_no_proxy(internet, world, cache, monkeypatch):
     url = world.put("/song.mp3", *sound("mp3"))
     with pytest.raises(AudioError, match="refused"):
         fetch(url, cache)
-    assert fetch(url, cache, public_only=True).duration_s
+    assert fetch(url, cache, public_only=True).path.read_bytes() == sound("mp3")[0]
 
 
 VIDEO = "dQw4w9WgXcQ"

@@ -1,9 +1,12 @@
 """Many songs: what is found, where it goes, and that processes give what one process does."""
 
+import base64
 import json
 import os
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,3 +169,31 @@ def test_what_could_be_read_of_a_cut_file_is_kept(tmp_path, jobs):
     strict = dict(predict_files(songs, "course-fnn", ("csv",), jobs, strict=True))
     assert "truncated" in strict[1]["error"]
     assert not (tmp_path / "out" / "cut.csv").exists()
+
+
+def test_a_pipe_is_read_once_for_all_formats(tmp_path):
+    """A player holds the sound that its timeline is of; what a pipe gave once is not there a second time."""
+    write(tmp_path / "song.wav", seconds=3)
+    data = (tmp_path / "song.wav").read_bytes()
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(data,))
+    writer.start()
+    songs = find_songs([tmp_path / "song.wav", tmp_path / "pipe"], tmp_path / "out")
+    (_, song), (_, piped) = predict_files(songs, MODEL, FORMATS)
+    writer.join()
+    assert piped["overall"] == song["overall"]
+    assert piped["file"] == str(tmp_path / "pipe")
+    for name in ("csv", "rttm", "html"):
+        texts = [Path(record[name]).read_text() for record in (song, piped)]
+        assert texts[0] == texts[1].replace("pipe", "song")
+    assert base64.b64encode(data).decode() in Path(piped["html"]).read_text()
+
+
+@pytest.mark.slow
+def test_a_stream_on_dev_stdin_is_read_once(tmp_path):
+    write(tmp_path / "song.wav", seconds=3)
+    data = (tmp_path / "song.wav").read_bytes()
+    command = [sys.executable, "-m", "genreline", "predict", "/dev/stdin", "--model", MODEL, "--formats", "csv,html"]
+    subprocess.run(command, input=data, check=True, cwd=tmp_path, capture_output=True)
+    assert len((tmp_path / "stdin.csv").read_text().splitlines()) == 4
+    assert base64.b64encode(data).decode() in (tmp_path / "stdin.html").read_text()

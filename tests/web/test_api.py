@@ -54,6 +54,14 @@ def test_a_song_is_heard_as_by_the_library(service, song, timeline):
     assert_same(Timeline.from_json(response.text), timeline)
 
 
+@pytest.mark.parametrize(
+    ("name", "title"), [('say "hi".wav', 'say "hi"'), ("Mr. Brightside", "Mr. Brightside"), ("song.raw", "song")]
+)
+def test_a_title_keeps_its_quotes_and_dots(service, song, name, title):
+    """Browsers, and httpx as they do, send the quote in a file's name as %22."""
+    assert service.post_song(song, name).json()["title"] == title
+
+
 def test_another_model_hears_it_its_own_way(service, song):
     response = service.post_song(song, data={"model": "course-fnn"})
     assert_same(Timeline.from_json(response.text), Recognizer.load("course-fnn")(named(song)))

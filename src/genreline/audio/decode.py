@@ -44,7 +44,9 @@ CHUNK = 65536  # frames that a decoder hands over at a time, or some fewer
 _UNRECOGNISED = 1  # libsndfile's code for a file of none of its formats
 _DECLARED = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")  # in libsndfile's log of a file
 _CONTAINERS = "mov,matroska,asf,aac,mp3,ogg,flac,wav,w64,aiff,au,caf,avi,flv,mpegts,mpeg,amr,ac3,eac3,ape,wv,tta"
+_ONLY_SOUND = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"}
 _WITH_DURATION = ("mp4", "matroska", "asf")  # FFmpeg estimates it for others, from the bit rate
+_STATES_DURATION = (*_WITH_DURATION, "flac", "aiff", "au", "caf", "w64")
 _ABSURD = 1e9  # beyond it a sample is no sound, and its power overflows
 _MOST_FRAMES = 2**48  # libsndfile declares 2**63 - 1 where a flac from a pipe declares nothing, and then cannot read it
 _ARRAY = "<array>"  # what messages call samples that come from no file
@@ -102,6 +104,34 @@ def resampled_blocks(waveforms: Iterable[Waveform], rate_hz: int, block_s: int =
     _check_format(rate_hz, 1, _ARRAY)
     chunks = ((rate_hz, waveform) for waveform in waveforms)
     yield from _cut(_resampled(chunks, _ARRAY, RATE_HZ), block_s * RATE_HZ, _ARRAY)
+
+
+def bounded(waveforms: Iterable[Waveform], max_duration_s: float, name: str) -> Iterator[Waveform]:
+    """Waveforms at 8 kHz, one after another, as they come; AudioError once they last longer than the bound.
+
+    A small file can be made to last for days, whatever duration it states.
+    """
+    n_samples = 0
+    for waveform in waveforms:
+        n_samples += len(waveform)
+        if n_samples > max_duration_s * RATE_HZ:
+            raise AudioError(f"{name}: lasts more than the {max_duration_s:.0f} s allowed; cut it")
+        yield waveform
+
+
+def stated_duration_s(path: Path) -> float | None:
+    """How long a file says that its sound is, without decoding it; None where it does not say, as an mp3."""
+    with open(path, "rb") as file:
+        is_wav = file.read(4) in (b"RIFF", b"RF64")
+        file.seek(0)
+        with suppress(AudioError, av.FFmpegError, ValueError, OverflowError):
+            if is_wav:
+                samples = find_samples(file, str(path))
+                return samples.size / samples.bytes_per_s if samples and samples.bytes_per_s else None
+            with av.open(file, "r", options=_ONLY_SOUND, metadata_errors="ignore") as container:
+                if container.duration and any(kind in container.format.name for kind in _STATES_DURATION):
+                    return container.duration / av.time_base
+    return None
 
 
 class Readable(Protocol):
@@ -466,8 +496,7 @@ def _by_av(file: BinaryIO, name: str, refusal: str | None = None) -> Iterator[tu
     """
     reading = _Reading()
     try:
-        only = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"}
-        with av.open(file, "r", options=only, metadata_errors="ignore") as container:
+        with av.open(file, "r", options=_ONLY_SOUND, metadata_errors="ignore") as container:
             yield from _gathered(_frames(container, name, reading))
     except (av.FFmpegError, ValueError, OverflowError) as error:
         reason = refusal or getattr(error, "strerror", None) or str(error)

@@ -40,6 +40,11 @@ class Samples:
         return int.from_bytes(self.format_chunk[4:8], "little")
 
     @property
+    def bytes_per_s(self) -> int:
+        """As the samples are stored, of all channels."""
+        return self.rate_hz * int.from_bytes(self.format_chunk[12:14], "little")
+
+    @property
     def channels(self) -> int:
         return int.from_bytes(self.format_chunk[2:4], "little")
 

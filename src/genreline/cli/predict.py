@@ -2,13 +2,18 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from genreline.cli.options import ModelName
 from genreline.cli.terminal import AsJson, complain, note, print_json, print_table, progress_bar
 from genreline.errors import ConfigError, GenrelineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from genreline.predict.files import SongTask
 
 
 def predict(
@@ -48,14 +53,14 @@ def predict(
         raise ConfigError("--raw-rate-hz: only applies to a stream; give - instead of files")
 
     from genreline.files import check_writable
-    from genreline.predict.files import find_songs, parse_formats, predict_files
+    from genreline.predict.files import parse_formats, predict_files
     from genreline.predict.recognizer import Recognizer
 
     chosen = parse_formats(formats)
     check_writable(out)
     recognizer = Recognizer.load(model)  # first, so that a bad model is reported before any work
-    files, failed = _fetched(audio)
-    found = find_songs([files[source] for source in audio if source in files], out, note)
+    fetched, failed = _fetched(audio)
+    found = _songs(audio, fetched, out)
     results: dict[int, dict[str, Any]] = {}
     with progress_bar() as progress:
         for place, song in progress.track(
@@ -64,6 +69,7 @@ def predict(
             results[place] = song
             if "error" in song:
                 complain(GenrelineError(song["error"]))
+    _discard_damaged(fetched, results.values())
     songs = failed + [results[place] for place in sorted(results)]
     done = [song for song in songs if "dominant" in song]
     n_failed = sum("error" in song for song in songs)
@@ -107,25 +113,20 @@ def compare(
     """Compare the share of seconds that a model labels right in songs with that on its test set (step 4.3)."""
     from genreline.files import check_writable
     from genreline.predict.compare import compare_songs, figures_on_test, pair_labels, save_comparison, summary
-    from genreline.predict.files import find_songs
     from genreline.train.checkpoint import load_model
 
     loaded = load_model(model)
     pairs = pair_labels(songs, label, loaded.classes)
     check_writable(out.parent)
     test = figures_on_test(loaded, data)
-    files, failed = _fetched(songs)
-    labelled = [
-        (song.path, name)
-        for source, name in pairs
-        if source in files
-        for song in find_songs([files[source]], Path(), note)
-    ]
+    fetched, failed = _fetched(songs)
+    labelled = [(song, name) for source, name in pairs for song in _songs([source], fetched, Path())]
     with progress_bar() as progress:
         results = list(progress.track(compare_songs(loaded, labelled), len(labelled), description="predicting"))
     for song in results:
         if "error" in song:
             complain(GenrelineError(song["error"]))
+    _discard_damaged(fetched, results)
     results = [{**song, "label": dict(pairs)[song["file"]]} for song in failed] + results
     done = [song for song in results if "error" not in song]
     if done:
@@ -171,21 +172,47 @@ def _predict_stream(model: str, raw_rate_hz: int | None) -> None:
 
 
 def _fetched(sources: list[str]) -> tuple[dict[str, Path], list[dict[str, Any]]]:
-    """The file or folder of each source, URLs downloaded; and a record of each URL that failed."""
+    """The files to which the URLs among the sources are fetched, and a record of each URL that failed."""
     from genreline.fetch.cache import fetch_all, is_url
 
     if "" in sources:
         raise ConfigError("AUDIO: one of the names is empty; give files, folders or URLs")
-    if not any(map(is_url, sources)):
-        return {source: Path(source) for source in sources}, []
+    urls = list(filter(is_url, sources))
+    if not urls:
+        return {}, []
     from rich.markup import escape
     from rich.progress import DownloadColumn
 
     with progress_bar(DownloadColumn()) as progress:
-        tasks = {source: progress.add_task(escape(source), total=None) for source in sources if is_url(source)}
+        tasks = {url: progress.add_task(escape(url), total=None) for url in urls}
         paths, failed = fetch_all(
-            sources, lambda url, done, total: progress.update(tasks[url], completed=done, total=total)
+            urls, lambda url, done, total: progress.update(tasks[url], completed=done, total=total)
         )
     for _, error in failed:
         complain(error)
     return paths, [{"file": url, "error": str(error)} for url, error in failed]
+
+
+def _songs(sources: list[str], fetched: "Mapping[str, Path]", out: Path) -> "list[SongTask]":
+    """The songs that the sources lead to; those of URLs, which strangers made, within the bound of a fetch."""
+    from dataclasses import replace
+
+    from genreline.fetch.cache import MAX_DURATION_S, is_url
+    from genreline.predict.files import find_songs
+
+    paths = [fetched.get(source, source) for source in sources if source in fetched or not is_url(source)]
+    of_strangers = set(fetched.values())
+    return [
+        replace(song, max_duration_s=MAX_DURATION_S) if song.path in of_strangers else song
+        for song in find_songs(paths, out, note)
+    ]
+
+
+def _discard_damaged(fetched: "Mapping[str, Path]", records: "Iterable[Mapping[str, Any]]") -> None:
+    """Take fetched songs that could not be read to their end out of the cache."""
+    from genreline.fetch.cache import discard
+
+    damaged = {song["file"] for song in records if "error" in song}
+    for path in fetched.values():
+        if str(path) in damaged:
+            discard(path)

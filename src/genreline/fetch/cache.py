@@ -1,7 +1,8 @@
 """A URL becomes an audio file, once: fetched within bounds, checked, and kept in a cache.
 
 What plays there is found and downloaded by yt-dlp (ytdlp.py), whose requests a Guard (bounded_http.py) keeps within
-bounds. Nothing is converted. What gets into the cache has been decoded to its end.
+bounds. Nothing is converted. What gets into the cache begins as audio does and states no duration beyond the bound. It
+is decoded once, by whoever uses it, and the bound is kept then (`decode.bounded`).
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from genreline.audio.decode import RATE_HZ, blocks
+from genreline.audio.decode import blocks, bounded, stated_duration_s
 from genreline.errors import AudioError, ConfigError, GenrelineError
 from genreline.fetch.bounded_http import Guard
 from genreline.files import json_text, replacing
@@ -29,6 +30,8 @@ MAX_DURATION_S = 3 * 3600.0
 MAX_BYTES = 500_000_000
 TIMEOUT_S = 900.0
 
+_RECORD = "song.json"  # what is known of a song, beside its file
+
 # What file names cannot hold, as its fullwidth twin (U+FF01 on), so that a title can still be read.
 _FULLWIDTH = {ord(c): ord(c) + 0xFEE0 for c in '<>:"/\\|?*'}
 
@@ -36,7 +39,10 @@ OnProgress = Callable[[int, int | None], object]
 
 
 class Fetched(NamedTuple):
-    """A fetched song. The file's stem is `Title (Channel)`, as far as file names can hold it."""
+    """A fetched song. The file's stem is `Title (Channel)`, as far as file names can hold it.
+
+    `duration_s` is what the file states, or else the site; None if neither does.
+    """
 
     path: Path
     title: str
@@ -68,7 +74,8 @@ def fetch(
     Args:
         url: http or https. Of a list of songs nothing is fetched, of a video within a list the video.
         cache: the folder (default: $GENRELINE_CACHE, else the user's cache folder).
-        max_duration_s: of the song; checked against what the site says, then against the audio itself.
+        max_duration_s: of the song; checked against what the site says, then against what the file states. A file can
+            state less than it lasts: give the bound to the Recognizer, too.
         max_bytes: of the download; checked against what the server says, then as bytes arrive.
         timeout_s: for all that comes from the network, together. (Looking up a name takes as long as the system lets
             it; for what yt-dlp makes of pages see ytdlp.py.)
@@ -102,31 +109,34 @@ def fetch(
                 return _within(kept, shown, max_duration_s, max_bytes)
             _check_bounds(shown, song.duration_s, song.n_bytes, max_duration_s, max_bytes)
             audio = site.download(song, max_bytes)
-            duration_s = _checked_duration_s(audio, shown, max_duration_s)
+            duration_s = _stated_duration_s(audio, shown) or song.duration_s
+            _check_bounds(shown, duration_s, None, max_duration_s, 0)
             return _keep(entry, audio, song.title, song.channel, song.suffix, url, duration_s)
     except OSError as error:
         raise GenrelineError(f"{folder}: cannot be written to ({error.strerror or error}); choose another") from error
 
 
 def fetch_all(
-    sources: Iterable[str], on_progress: Callable[[str, int, int | None], object]
+    urls: Iterable[str], on_progress: Callable[[str, int, int | None], object]
 ) -> tuple[dict[str, Path], list[tuple[str, GenrelineError]]]:
-    """The path of each source, of a URL that of the file that it is fetched to; and which URLs failed, and why.
+    """The file that each URL is fetched to; and which URLs failed, and why.
 
     `on_progress` is called with the URL and what `fetch` calls it with.
     """
     paths: dict[str, Path] = {}
     failed: list[tuple[str, GenrelineError]] = []
-    for source in dict.fromkeys(sources):
+    for url in dict.fromkeys(urls):
         try:
-            paths[source] = (
-                fetch(source, on_progress=lambda *sizes, url=source: on_progress(url, *sizes)).path
-                if is_url(source)
-                else Path(source)
-            )
+            paths[url] = fetch(url, on_progress=lambda *sizes, url=url: on_progress(url, *sizes)).path
         except AudioError as error:
-            failed.append((source, error))
+            failed.append((url, error))
     return paths, failed
+
+
+def discard(song: Path) -> None:
+    """Take a fetched file that turned out to be damaged out of the cache, so that it is fetched anew next time."""
+    if (song.parent / _RECORD).is_file():
+        shutil.rmtree(song.parent, ignore_errors=True)
 
 
 def youtube_to_melgram(url: str, path: str | Path = "melgrams.npy") -> NDArray[np.float32]:
@@ -142,7 +152,8 @@ def youtube_to_melgram(url: str, path: str | Path = "melgrams.npy") -> NDArray[n
     from genreline.audio.features import melgrams, segments  # torch, which nothing else here needs
 
     audio = fetch(url).path
-    X: NDArray[np.float32] = np.concatenate([melgrams(segments(block)).numpy() for block in blocks(audio)])
+    waveforms = bounded(blocks(audio), MAX_DURATION_S, url)
+    X: NDArray[np.float32] = np.concatenate([melgrams(segments(waveform)).numpy() for waveform in waveforms])
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.save(file, X, allow_pickle=False)
     return X
@@ -197,7 +208,7 @@ def _default_cache() -> Path:
 def _from_cache(entry: Path) -> Fetched | None:
     """The song of a folder in the cache; None if it is not there, or not whole."""
     try:
-        record: Any = json.loads((entry / "song.json").read_text(encoding="utf-8"))
+        record: Any = json.loads((entry / _RECORD).read_text(encoding="utf-8"))
         path = entry / Path(record["file"]).name
         if path.stat().st_size == record["bytes"]:
             return Fetched(path, record["title"], record["channel"], record["url"], record["duration_s"])
@@ -206,7 +217,9 @@ def _from_cache(entry: Path) -> Fetched | None:
     return None
 
 
-def _keep(entry: Path, audio: Path, title: str, channel: str, suffix: str, url: str, duration_s: float) -> Fetched:
+def _keep(
+    entry: Path, audio: Path, title: str, channel: str, suffix: str, url: str, duration_s: float | None
+) -> Fetched:
     """Move a downloaded file into the cache, with what is known of it, in one step."""
     title, channel = _one_line(title), _one_line(channel)
     whole = audio.parent / "whole"
@@ -215,7 +228,7 @@ def _keep(entry: Path, audio: Path, title: str, channel: str, suffix: str, url: 
     name = file_stem(f"{title} ({channel})" if channel else title) + f".{suffix}"
     record = {"file": name, "bytes": audio.stat().st_size, "title": title, "channel": channel, "url": url}
     audio.rename(whole / name)
-    (whole / "song.json").write_text(json_text(record | {"duration_s": duration_s}), encoding="utf-8")
+    (whole / _RECORD).write_text(json_text(record | {"duration_s": duration_s}), encoding="utf-8")
     if not _from_cache(entry):  # another process may have been faster
         shutil.rmtree(entry, ignore_errors=True)
         whole.rename(entry)
@@ -236,18 +249,13 @@ def _check_bounds(
         raise AudioError(f"{url}: is {n_bytes / 1e6:.3g} MB, more than the {max_bytes / 1e6:.3g} MB allowed")
 
 
-def _checked_duration_s(audio: Path, url: str, max_duration_s: float) -> float:
-    """How long the audio is, once all of it has been decoded. Raises AudioError, also where it is too long."""
-    duration_s = 0.0
+def _stated_duration_s(audio: Path, url: str) -> float | None:
+    """How long the file says that it is, if it does. Raises AudioError if its first second is no sound."""
     try:
-        for block in blocks(audio):
-            duration_s += len(block) / RATE_HZ
-            if duration_s > max_duration_s:
-                break
+        next(blocks(audio, block_s=1))
+        return stated_duration_s(audio)
     except AudioError as error:
         raise AudioError(f"{url}: {str(error).removeprefix(f'{audio}: ')}") from error
-    _check_bounds(url, duration_s, None, max_duration_s, 0)
-    return duration_s
 
 
 def _one_line(text: str, most: int = 200) -> str:

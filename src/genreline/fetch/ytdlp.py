@@ -105,7 +105,7 @@ class Site:
             site=site,
             id=str(info["id"]),
             version="" if is_named else f"{info.get('webpage_url')} {info.get('timestamp')}",
-            title=str(info.get("title") or info["id"]),
+            title=_title_of_url(str(info["url"])) if info.get("direct") else str(info.get("title") or info["id"]),
             channel=str(info.get("channel") or info.get("uploader") or info.get("artist") or ""),
             duration_s=_number(info.get("duration")),
             n_bytes=None if (size := _number(info.get("filesize"))) is None else int(size),
@@ -137,7 +137,7 @@ class Site:
         name = PurePosixPath(unquote(urlsplit(body.url).path))
         changed = body.headers.get("Last-Modified")
         version = f"{body.url} {changed}"
-        return FoundAudio("file", name.stem, version, title_of(name.name), "", None, body.size, name.suffix[1:], {})
+        return FoundAudio("file", name.stem, version, _title_of_url(body.url), "", None, body.size, name.suffix[1:], {})
 
     def _download_file(self, path: Path) -> None:
         assert self._body
@@ -332,6 +332,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             yield current
             waiting += [getattr(current, name, None) for name in ("cause", "reason", "__cause__", "__context__")]
             waiting += list(getattr(current, "exc_info", None) or ())
+
+
+def _title_of_url(url: str) -> str:
+    """What a file is called by its URL; yt-dlp would take what follows any dot for a suffix."""
+    return title_of(unquote(urlsplit(url).path)) or url
 
 
 def _is_trusted(url: str, site: str) -> bool:

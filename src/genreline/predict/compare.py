@@ -12,6 +12,7 @@ from genreline.audio.names import title_of
 from genreline.data.layout import load_split
 from genreline.errors import DataError, GenrelineError
 from genreline.files import replacing
+from genreline.predict.files import SongTask
 from genreline.predict.plot import ellipsize
 from genreline.predict.recognizer import Recognizer
 from genreline.train.checkpoint import Model
@@ -36,7 +37,7 @@ def pair_labels(songs: Sequence[str], labels: Sequence[str], classes: Sequence[s
     return list(zip(songs, each, strict=True))
 
 
-def compare_songs(model: Model, songs: Sequence[tuple[Path, str]]) -> Iterator[dict[str, Any]]:
+def compare_songs(model: Model, songs: Sequence[tuple[SongTask, str]]) -> Iterator[dict[str, Any]]:
     """Predict songs whose genre is known; yield a record of each, in their order, as it is done.
 
     Yields:
@@ -44,15 +45,15 @@ def compare_songs(model: Model, songs: Sequence[tuple[Path, str]]) -> Iterator[d
         genre of the whole song); or file, label and error.
     """
     recognizer = Recognizer(model)
-    for path, label in songs:
+    for song, label in songs:
         try:
-            timeline = recognizer(path)
+            timeline = recognizer(song.path, max_duration_s=song.max_duration_s)
         except GenrelineError as error:
-            yield {"file": str(path), "label": label, "error": " ".join(str(error).splitlines())}
+            yield {"file": str(song.path), "label": label, "error": " ".join(str(error).splitlines())}
             continue
         n_right = timeline.labels.count(label)
         yield {
-            "file": str(path),
+            "file": str(song.path),
             "label": label,
             "n": len(timeline.labels),
             "n_right": n_right,

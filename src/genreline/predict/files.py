@@ -1,14 +1,18 @@
 """Many songs: find them in folders, name their output files, and predict them in several processes."""
 
+import io
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from genreline.audio.names import SUFFIXES, describe_passed_over, find_audio, title_of
-from genreline.errors import ConfigError, DataError, GenrelineError, TruncatedError, first_line
+from genreline.errors import AudioError, ConfigError, DataError, GenrelineError, TruncatedError, first_line
 from genreline.parallel import map_unordered
 from genreline.predict.player import save_player
 from genreline.predict.recognizer import Recognizer
@@ -21,10 +25,14 @@ _SONGS_A_PROCESS = 8  # a process takes seconds to start, and so do a few songs
 
 @dataclass(frozen=True)
 class SongTask:
-    """A sound file, and the stem of its output files, to which each format adds its suffix."""
+    """A sound file, and the stem of its output files, to which each format adds its suffix.
+
+    `max_duration_s` is a bound for a file of a stranger's, as one that was fetched; None is none.
+    """
 
     path: Path
     stem: Path
+    max_duration_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -126,36 +134,40 @@ def _predict_in_worker(task: _PredictTask) -> dict[str, Any]:
 
 def _predict_file(song: SongTask, recognizer: Recognizer, formats: tuple[str, ...], strict: bool) -> dict[str, Any]:
     """Write one song's timeline. An error goes into the record, so that the other songs are still done."""
-    path = song.path
+    try:
+        with _readable_again(song.path) as source:
+            return _predict_source(source, song, recognizer, formats, strict)
+    except GenrelineError as error:
+        return {"file": str(song.path), "error": " ".join(str(error).splitlines())}
+
+
+def _predict_source(
+    source: Path | BinaryIO, song: SongTask, recognizer: Recognizer, formats: tuple[str, ...], strict: bool
+) -> dict[str, Any]:
     problem = {}
     try:
-        try:
-            timeline = recognizer(path)
-        except TruncatedError as error:
-            if strict or error.timeline is None:
-                raise
-            timeline = error.timeline
-            problem = {
-                "error": f"{first_line(error)}; the timeline of its first {timeline.duration_s:.1f} s is written"
-            }
-        written = {}
-        for name in formats:
-            target = song.stem.with_name(f"{song.stem.name}.{name}")
-            if os.path.exists(target) and path.samefile(target):  # Path.exists raises for a name that is too long
-                raise ConfigError(f"{path}: its timeline would overwrite it; choose another --out")
-            if name == "html":
-                save_player(timeline, path, target)
-            elif name == "png":
-                from genreline.predict.plot import save_picture  # matplotlib takes a quarter of a second to import
+        timeline = recognizer(source, max_duration_s=song.max_duration_s)
+    except TruncatedError as error:
+        if strict or error.timeline is None:
+            raise
+        timeline = error.timeline
+        problem = {"error": f"{first_line(error)}; the timeline of its first {timeline.duration_s:.1f} s is written"}
+    written = {}
+    for name in formats:
+        target = song.stem.with_name(f"{song.stem.name}.{name}")
+        if os.path.exists(target) and song.path.samefile(target):  # Path.exists raises for a name that is too long
+            raise ConfigError(f"{song.path}: its timeline would overwrite it; choose another --out")
+        if name == "html":
+            save_player(timeline, source, target)
+        elif name == "png":
+            from genreline.predict.plot import save_picture  # matplotlib takes a quarter of a second to import
 
-                save_picture(timeline, target)
-            else:
-                timeline.save(target)
-            written[name] = str(target)
-    except GenrelineError as error:
-        return {"file": str(path), "error": " ".join(str(error).splitlines())}
+            save_picture(timeline, target)
+        else:
+            timeline.save(target)
+        written[name] = str(target)
     return {
-        "file": str(path),
+        "file": str(song.path),
         **problem,
         **written,
         "duration_s": timeline.duration_s,
@@ -163,6 +175,23 @@ def _predict_file(song: SongTask, recognizer: Recognizer, formats: tuple[str, ..
         "overall": timeline.overall,
         "n_runs": len(timeline.runs()),
     }
+
+
+@contextmanager
+def _readable_again(path: Path) -> Iterator[Path | BinaryIO]:
+    """The path of a file; of a pipe, as /dev/stdin may be one, which gives its bytes once, a copy of them."""
+    if not (path.is_fifo() or path.is_char_device()):
+        yield path
+        return
+    with tempfile.TemporaryFile(buffering=0) as copy:
+        try:
+            with path.open("rb") as pipe:
+                shutil.copyfileobj(pipe, copy)
+            copy.seek(0)
+        except OSError as error:
+            raise AudioError(f"{path}: cannot be read ({error.strerror or error})") from error
+        copy.name = str(path)  # what messages and the timeline call it
+        yield io.BufferedReader(copy)
 
 
 @cache

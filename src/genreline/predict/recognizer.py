@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from genreline.audio.decode import RATE_HZ, AudioSource, Waveform, blocks, resampled_blocks, source_name
+from genreline.audio.decode import RATE_HZ, AudioSource, Waveform, blocks, bounded, resampled_blocks, source_name
 from genreline.audio.features import features, segments
 from genreline.audio.names import title_of
 from genreline.data.loaders import Loader, make_loader
@@ -53,7 +53,9 @@ class Recognizer:
         """The recognizer of a model folder, or of a model that ships, by name. Raises CheckpointError."""
         return cls(load_model(model))
 
-    def __call__(self, source: AudioSource | Array, rate_hz: int | None = None) -> Timeline:
+    def __call__(
+        self, source: AudioSource | Array, rate_hz: int | None = None, max_duration_s: float | None = None
+    ) -> Timeline:
         """The timeline of a sound, with a row for each second.
 
         It decodes a block of a minute at a time, computes its features and predicts, so memory use does not grow with
@@ -64,11 +66,12 @@ class Recognizer:
                 in [-1, 1].
             rate_hz: the samples a second of an array, which is resampled to 8 kHz. Default: 8000. A file states its
                 own rate.
+            max_duration_s: of the sound; where a stranger made the file, which may last for days (default: no bound).
 
         Raises:
             TruncatedError: the sound ends early; its `timeline` is that of what could be read.
-            AudioError: the sound cannot be decoded (see `genreline.audio.decode.decode`), or the array is not one
-                channel of floats.
+            AudioError: the sound cannot be decoded (see `genreline.audio.decode.decode`) or lasts longer than it may,
+                or the array is not one channel of floats.
             ConfigError: `rate_hz` is given for a file.
         """
         title = ""
@@ -77,8 +80,9 @@ class Recognizer:
         elif rate_hz is not None:
             raise ConfigError("rate_hz: a file states its own rate; leave rate_hz out, or give an array")
         else:
-            waveforms = blocks(source)
-            title = title_of(source_name(source))
+            name = source_name(source)
+            waveforms = blocks(source) if max_duration_s is None else bounded(blocks(source), max_duration_s, name)
+            title = title_of(name)
         rows: list[NDArray[np.float32]] = []
         n_samples = 0
         try:

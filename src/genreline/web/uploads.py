@@ -47,8 +47,8 @@ def media_type(request: Request) -> str:
 
 
 def harmless_name(name: str) -> str:
-    """The last part of a path, on one line of at most 120 characters."""
-    last = re.split(r"[/\\]", name)[-1]
+    """The last part of a path, on one line of at most 120 characters; browsers send its `"` as %22."""
+    last = re.split(r"[/\\]", name)[-1].replace("%22", '"')
     printable = "".join(c for c in last if c.isprintable()).strip()
     return printable[-_NAME_LENGTH:] or "upload"
 
