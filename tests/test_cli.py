@@ -360,6 +360,12 @@ def test_prepare(run, tmp_path):
     assert f"next: genreline check {out}" in printed
     assert "6 of 6 files" in err  # the log of what has no terminal
     assert run("check", out)[0] == 0
+    (tmp_path / "music" / "rock" / "notes.txt").write_text("no sound")
+    (tmp_path / "music" / "scans").mkdir()
+    code, printed, err = run("prepare", tmp_path / "music", tmp_path / "noted", "--features", "mfccs", "--jobs", 1)
+    assert code == 0
+    assert f"note: {tmp_path / 'music'}: passed over 1 file without the suffix of an audio file (1 .txt)" in err
+    assert f"warning: {tmp_path / 'music'}: no audio files in scans, so there is no such class" in err
     (tmp_path / "music" / "rock" / "bad.mp3").write_text("no sound")
     code, printed, err = run("prepare", tmp_path / "music", tmp_path / "more", "--jobs", 1, "--json")
     assert code == 1

@@ -131,6 +131,7 @@ def test_what_is_no_audio_by_its_suffix_is_no_failure(folders, tmp_path):
     manifest = prepare(folders, tmp_path / "out", strict=True)
     assert manifest["skipped"] == []
     assert manifest["passed_over"] == {".txt": 1, ".jpg": 1}
+    assert manifest["without_audio"] == []
     before, after = contents(tmp_path / "before"), contents(tmp_path / "out")
     assert {name for name in before if before[name] != after[name]} == {"manifest.json"}
     assert prepare(folders, tmp_path / "before")["passed_over"] == {}  # the inputs are the same: nothing is to be done
@@ -304,3 +305,13 @@ def test_only_a_full_disk_wants_room(folders, tmp_path, monkeypatch, code, way_o
     monkeypatch.setattr("genreline.data.prepare._assemble", refuse)
     with pytest.raises(GenrelineError, match=rf"{os.strerror(code)}\); {way_out}"):
         prepare(folders, tmp_path / "out")
+
+
+def test_a_pipe_in_a_csv_is_not_waited_for(folders, tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    files = sorted(path.relative_to(tmp_path).as_posix() for path in folders.rglob("*.*"))
+    rows = [*([name, name.split("/")[1]] for name in files), ["pipe.wav", "rock"], ["/dev/zero", "rock"], [".", "rock"]]
+    manifest = prepare(write_csv(tmp_path / "list.csv", rows, "path", "label"), tmp_path / "out", kinds=["mfccs"])
+    assert [(each["file"], each["reason"]) for each in manifest["skipped"]] == [
+        (name, "is not a file") for name in (".", "/dev/zero", "pipe.wav")
+    ]

@@ -11,9 +11,9 @@ from genreline.errors import DataError
 
 SUFFIXES = (
     *(".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".mp3", ".mp2", ".mp1", ".mpga", ".mpa", ".m2a"),
-    *(".ogg", ".oga", ".ogx", ".ogv", ".opus", ".spx", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf"),
-    *(".m4a", ".m4b", ".m4r", ".m4v", ".mp4", ".mov", ".qt", ".3gp", ".3gpp", ".3g2", ".f4a", ".f4v", ".aac", ".adts"),
-    *(".webm", ".weba", ".mka", ".mkv", ".wma", ".wmv", ".asf", ".avi", ".divx", ".flv"),
+    *(".ogg", ".oga", ".ogx", ".ogv", ".ogm", ".opus", ".spx", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf"),
+    *(".m4a", ".m4b", ".m4r", ".m4v", ".mp4", ".mov", ".qt", ".3gp", ".3gpp", ".3g2", ".3ga", ".f4a", ".f4v"),
+    *(".aac", ".adts", ".webm", ".weba", ".mka", ".mkv", ".wma", ".wmv", ".asf", ".avi", ".divx", ".flv"),
     *(".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".mpe", ".vob", ".amr", ".awb", ".ac3", ".eac3", ".ec3", ".ape"),
     *(".wv", ".tta", ".voc", ".sph", ".nist", ".8svx", ".svx", ".iff", ".sf", ".ircam", ".paf", ".pvf", ".avr", ".sds"),
 )

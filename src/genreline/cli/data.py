@@ -85,6 +85,8 @@ def prepare(
         manifest = prepare_dataset(source, out, kinds, seed, split, strict, n_jobs, backend.value, ray_address, show)
     if passed_over := manifest.get("passed_over"):
         note(f"{source}: {describe_passed_over(passed_over)}")
+    if without_audio := manifest.get("without_audio"):
+        warn(f"{source}: no audio files in {', '.join(without_audio)}, so there is no such class")
     if as_json:
         print_json(manifest)
     else:

@@ -103,8 +103,9 @@ def prepare(
 
     Returns:
         The manifest: settings, inputs, versions, sets, digests, passed_over (how many files in folders have no suffix
-        of an audio file, by suffix), skipped (file, reason) and duplicates. It is kept in `out`/manifest.json, which is
-        written last: where it is, the dataset is complete.
+        of an audio file, by suffix), without_audio (folders that are no classes, as they have no such files), skipped
+        (file, reason) and duplicates. It is kept in `out`/manifest.json, which is written last: where it is, the
+        dataset is complete.
 
     Raises:
         DataError: a source, split or output folder that will not do. ConfigError: unknown kinds or backend.
@@ -144,6 +145,7 @@ def prepare(
                 with closing(mapped):
                     parts = _all_parts(found, mapped, strict, on_step)
                 manifest = {"settings": settings, "inputs": inputs, "passed_over": dict(found.passed_over)}
+                manifest |= {"without_audio": [printable(name) for name in found.without_audio]}
                 manifest |= _assemble(found, parts, given, seed, shares, kinds, strict, out, on_step)
                 write_text(out / MANIFEST, json_text(manifest))
             shutil.rmtree(out / WORK, ignore_errors=True)
@@ -175,6 +177,8 @@ def write_part(root: Path, parts: Path, kinds: Sequence[str], made: str, recordi
     try:
         if printable(recording.name) != recording.name:
             return PreparedPart("", 0, error="its name is no text (UTF-8); rename it")
+        if path.exists() and not path.is_file():
+            return PreparedPart("", 0, error="is not a file")  # a pipe would be waited for, a device never ends
         content = digest_file(path)
         part = _part_path(parts, content, made)
         row = _row_dtype(kinds)

@@ -3,7 +3,7 @@
 import csv
 import os
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
@@ -32,12 +32,14 @@ class Recording(NamedTuple):
 class RecordingList(NamedTuple):
     """The recordings of a source by class and name, and the folder that their names start from.
 
-    `passed_over` counts the files in folders that have no suffix of an audio file, by suffix.
+    `passed_over` counts the files in folders that have no suffix of an audio file, by suffix; `without_audio` are the
+    folders that stand where class folders do and have no audio files, which are therefore no classes.
     """
 
     root: Path
     recordings: Sequence[Recording]
     passed_over: Mapping[str, int]
+    without_audio: Sequence[str]
 
     @property
     def is_split(self) -> bool:
@@ -59,8 +61,9 @@ def read_source(source: str | Path) -> RecordingList:
     """
     source = Path(source).absolute()
     passed_over: Counter[str] = Counter()
+    without_audio: list[str] = []
     if source.is_dir():
-        recordings, root = list(_in_folders(source, passed_over)), source
+        recordings, root = list(_in_folders(source, passed_over, without_audio)), source
     elif source.is_file():
         recordings, root = list(_in_csv(source)), source.parent
     else:
@@ -78,13 +81,15 @@ def read_source(source: str | Path) -> RecordingList:
     if sum(not recording.split for recording in recordings) not in (0, len(recordings)):
         lacks = next(recording.name for recording in recordings if not recording.split)
         raise DataError(f"{source}: some recordings have a split and {lacks} has none; give it to all or to none")
-    return RecordingList(root, sorted(recordings, key=lambda each: (each.label, each.name)), passed_over)
+    in_order = sorted(recordings, key=lambda each: (each.label, each.name))
+    return RecordingList(root, in_order, passed_over, without_audio)
 
 
-def _in_folders(root: Path, passed_over: Counter[str]) -> Iterator[Recording]:
-    """The recordings in class folders, or in class folders in sets; other files are added to `passed_over`.
+def _in_folders(root: Path, passed_over: Counter[str], without_audio: list[str]) -> Iterator[Recording]:
+    """The recordings in class folders, or in class folders in sets.
 
-    Only folders with audio in them count, so documents beside the recordings do no harm.
+    Only folders with audio in them count, so documents beside the recordings do no harm. Other files are added to
+    `passed_over`, and folders without audio to `without_audio`.
     """
     files: list[Path] = []
     for top in _folders(root, passed_over):
@@ -92,12 +97,18 @@ def _in_folders(root: Path, passed_over: Counter[str]) -> Iterator[Recording]:
             found = find_audio(folder)
             files += [path.relative_to(root) for path in found.files]
             passed_over.update(found.passed_over)
+            if not found.files:
+                without_audio.append(folder.relative_to(root).as_posix())
     sets = {name: set_of(name) for name in sorted({path.parts[0] for path in files})}
     classes = [name for name, set_name in sets.items() if not set_name]
-    inner = {path.parts[1] for path in files if len(path.parts) > 2 and set_of(path.parts[1])}
+    inner: dict[str, set[str]] = defaultdict(set)  # the folders in class folders that are called like sets
+    for path in files:
+        if len(path.parts) > 2 and set_of(path.parts[1]):
+            inner[path.parts[0]].add(path.parts[1])
     if not any(sets.values()):
-        if len({set_of(name) for name in inner}) > 1:
-            raise _mixture(root, f"has {_listed(inner)} inside of the class folders")
+        for name, inside in inner.items():
+            if len({set_of(each) for each in inside}) > 1:  # one alone may be an album
+                raise _mixture(root, f"has {_listed(inside)} inside of {name}")
         yield from (Recording(path.as_posix(), _nfc(path.parts[0])) for path in files)
         return
     if classes:
@@ -107,7 +118,7 @@ def _in_folders(root: Path, passed_over: Counter[str]) -> Iterator[Recording]:
     if missing := [name for name in SETS if name not in sets.values()]:
         raise _mixture(root, f"has {_listed(sets)} and no {' and no '.join(missing)} with audio in it")
     if inner:
-        raise _mixture(root, f"has {_listed(inner)} inside of {_listed(sets)}")
+        raise _mixture(root, f"has {_listed(set().union(*inner.values()))} inside of {_listed(inner)}")
     for path in files:
         yield Recording(path.as_posix(), _nfc(path.parts[1]), split=sets[path.parts[0]])
 

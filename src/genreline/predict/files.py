@@ -180,7 +180,7 @@ def _predict_source(
 @contextmanager
 def _readable_again(path: Path) -> Iterator[Path | BinaryIO]:
     """The path of a file; of a pipe, as /dev/stdin may be one, which gives its bytes once, a copy of them."""
-    if not (path.is_fifo() or path.is_char_device()):
+    if not path.is_fifo():
         yield path
         return
     with tempfile.TemporaryFile(buffering=0) as copy:
