@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import genreline.audio.decode
 from genreline.errors import ConfigError, DataError
 from genreline.predict.files import FORMATS, SongTask, find_songs, parse_formats, predict_files
 from genreline.predict.timeline import Timeline
@@ -197,3 +198,20 @@ def test_a_stream_on_dev_stdin_is_read_once(tmp_path):
     subprocess.run(command, input=data, check=True, cwd=tmp_path, capture_output=True)
     assert len((tmp_path / "stdin.csv").read_text().splitlines()) == 4
     assert base64.b64encode(data).decode() in (tmp_path / "stdin.html").read_text()
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "mp3", "ogg"])
+def test_a_song_is_decoded_once_for_all_formats(kind, tmp_path, monkeypatch):
+    """Browsers play these as they are, so the player holds the file and nothing is decoded for it."""
+    write(tmp_path / f"song.{kind}", seconds=30)
+    chunks, read_s = genreline.audio.decode._chunks, []
+
+    def counted(file, name):
+        for rate_hz, piece in chunks(file, name):
+            read_s.append(piece.shape[-1] / rate_hz)
+            yield rate_hz, piece
+
+    monkeypatch.setattr("genreline.audio.decode._chunks", counted)
+    ((_, record),) = predict_files(find_songs([tmp_path / f"song.{kind}"], tmp_path / "out"), MODEL, FORMATS)
+    assert "error" not in record
+    assert sum(read_s) == pytest.approx(30, abs=0.1)
