@@ -3,17 +3,23 @@
 import itertools
 import threading
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib.image
 import numpy as np
 import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.patches import StepPatch
+from matplotlib.text import Text
 
 from genreline.errors import ConfigError, GenrelineError
+from genreline.predict import style
 from genreline.predict.plot import draw, save_picture
 from genreline.predict.timeline import Timeline
 
@@ -176,10 +182,75 @@ def test_the_title_fits_the_picture() -> None:
     assert title.get_window_extent().x1 < figure.bbox.x1
 
 
-def test_letters_that_the_font_lacks_are_boxes_without_a_warning(tmp_path: Path) -> None:
-    timeline = timeline_of(10, ("日本", "λαϊκή"), title="Μίκης 日本の音楽 🎵\x07\t!")
-    assert draw(timeline).axes[0].get_title(loc="left").startswith("Μίκης □")
-    save_picture(timeline, tmp_path / "a.png")  # a warning would be an error here
+def test_letters_that_no_font_has_leave_the_title_out_and_signs_go_without_a_warning(tmp_path: Path) -> None:
+    for title, written in (
+        ("Μίκης 🧿\x07\t!", "Μίκης !"),
+        ("Μίκης \U0001f468\u200d\U0001f469\ufe0f", "Μίκης"),
+        ("𗀀𗀁 Tangut", "Genre timeline"),
+        ("🧿", "Genre timeline"),
+    ):
+        timeline = timeline_of(10, ("𗀀𗀁", "λαϊκή"), title=title)
+        ax = draw(timeline).axes[0]
+        assert ax.get_title(loc="left") == written
+        assert [label.get_text() for label in ax.get_yticklabels()] == ["□□", "λαϊκή"]
+        save_picture(timeline, tmp_path / "a.png")  # a warning would be an error here
+
+
+@pytest.fixture
+def square_font(tmp_path: Path) -> Iterator[None]:
+    """A font of one letter, which no other has: a full square."""
+    builder = FontBuilder(1000)
+    builder.setupGlyphOrder([".notdef", "day"])
+    builder.setupCharacterMap({ord("𗀀"): "day"})
+    pen = TTGlyphPen(None)
+    for at, draw_to in enumerate([(0, 0), (0, 900), (900, 900), (900, 0)]):
+        (pen.lineTo if at else pen.moveTo)(draw_to)
+    pen.closePath()
+    builder.setupGlyf({".notdef": TTGlyphPen(None).glyph(), "day": pen.glyph()})
+    builder.setupHorizontalMetrics({".notdef": (1000, 0), "day": (1000, 0)})
+    builder.setupHorizontalHeader(ascent=900, descent=-100)
+    builder.setupNameTable({"familyName": "Squares", "styleName": "Regular"})
+    builder.setupOS2()
+    builder.setupPost()
+    builder.save(tmp_path / "squares.ttf")
+    fontManager.addfont(tmp_path / "squares.ttf")
+    style._helpers.cache_clear()
+    yield
+    fontManager.ttflist.pop()
+    style._helpers.cache_clear()
+
+
+def test_a_font_that_has_the_letters_helps(square_font: None, tmp_path: Path) -> None:
+    timeline = timeline_of(10, ("𗀀", "b"), title="𗀀𗀀𗀀")
+    figure = draw(timeline)
+    assert figure.axes[0].get_title(loc="left") == "𗀀𗀀𗀀"
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["𗀀", "b"]
+    save_picture(timeline, tmp_path / "a.png")
+    save_picture(timeline_of(10, ("a", "b"), title="MMM"), tmp_path / "b.png")
+    ink = [(matplotlib.image.imread(tmp_path / name)[:80, :, 0] < 0.4).sum() for name in ("a.png", "b.png")]
+    assert ink[0] > ink[1] + 800  # the title's letters are full squares of 24 pixels
+
+
+def test_a_users_style_changes_no_picture_and_stays(tmp_path: Path) -> None:
+    save_picture(timeline_of(20, title="a"), tmp_path / "plain.png")
+    dark = {
+        "text.usetex": True,
+        "figure.facecolor": "black",
+        "axes.facecolor": "black",
+        "savefig.facecolor": "black",
+        "savefig.transparent": True,
+        "savefig.bbox": "tight",
+        "font.size": 30,
+        "font.family": "monospace",
+        "axes.grid": True,
+        "xtick.minor.visible": True,
+    }
+    with matplotlib.rc_context(dark):
+        save_picture(timeline_of(20, title="a"), tmp_path / "dark.png")
+        figure = draw(timeline_of(20, title="a"))
+        assert {key: matplotlib.rcParams[key] for key in dark} == {**dark, "font.family": ["monospace"]}
+        assert not any(text.get_usetex() for text in figure.findobj(Text))
+    assert (tmp_path / "dark.png").read_bytes() == (tmp_path / "plain.png").read_bytes()
 
 
 def test_a_wrong_suffix_is_refused_and_a_failure_leaves_nothing(

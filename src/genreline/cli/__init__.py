@@ -7,7 +7,10 @@ Exit codes: 0 all is well, 1 an item failed or a check found problems, 2 misuse 
 
 import errno
 import io
+import logging
+import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -26,6 +29,7 @@ class Commands(typer.core.TyperGroup):
 
     def make_context(self, *args: Any, **options: Any) -> Any:
         """Parse the options that stand before the command; misuse ends it as in `invoke`."""
+        _expect_little_of_the_environment()
         with _misuse_in_our_words():
             return super().make_context(*args, **options)
 
@@ -45,6 +49,15 @@ class Commands(typer.core.TyperGroup):
                 raise
             complain(GenrelineError(f"cannot be written or read: {error}"))
             raise typer.Exit(2) from error
+
+
+def _expect_little_of_the_environment() -> None:
+    """Let no terminal's encoding and no setting of matplotlib's end a command, or print into its output."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    os.environ["MPLBACKEND"] = "agg"  # notebooks set theirs for all programs that they start; we open no window
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a matplotlibrc's faults, and of its cache
 
 
 @contextmanager

@@ -47,10 +47,18 @@ def print_table(columns: list[str], rows: "Iterable[Iterable[object]]") -> None:
 
 
 def print_json(value: Any) -> None:
-    """The value as strict JSON, arrays as lists."""
+    """The value as strict JSON, arrays as lists; letters that standard output cannot encode are escaped as in JSON."""
+    import json
+    import sys
+
     from genreline.files import json_text
 
-    typer.echo(json_text(value), nl=False)
+    text = json_text(value)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(json.loads(text), indent=1) + "\n"
+    typer.echo(text, nl=False)
 
 
 def complain(error: GenrelineError) -> None:

@@ -13,8 +13,8 @@ from genreline.data.layout import load_split
 from genreline.errors import DataError, GenrelineError
 from genreline.files import replacing
 from genreline.predict.files import SongTask
-from genreline.predict.plot import ellipsize
 from genreline.predict.recognizer import Recognizer
+from genreline.predict.style import ellipsize, fonts_for, plain_style
 from genreline.train.checkpoint import Model
 from genreline.train.evaluate import evaluate_model
 
@@ -86,6 +86,7 @@ def summary(songs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"n": n, "n_right": n_right, "accuracy": n_right / n}
 
 
+@plain_style()
 def draw_comparison(songs: Sequence[Mapping[str, Any]], test: Mapping[str, Any] | None) -> Figure:
     """A bar for each song, as long as its accuracy; a line at the test set's, a mark at its recall of the song's label.
 
@@ -103,7 +104,7 @@ def draw_comparison(songs: Sequence[Mapping[str, Any]], test: Mapping[str, Any] 
     if test:
         ax.axvline(test["accuracy"], color=_TEST, linestyle="--", label="the test set")
     names = [f"{ellipsize(title_of(song['file']), 40)} ({ellipsize(song['label'], 28)})" for song in songs]
-    ax.set_yticks(places, names, parse_math=False)
+    ax.set_yticks(places, names, parse_math=False, fontfamily=fonts_for(*names))
     ax.invert_yaxis()
     ax.set_xlim(0, 1)
     ax.set_xlabel("share of seconds labelled right", color=_INK)
@@ -116,5 +117,5 @@ def draw_comparison(songs: Sequence[Mapping[str, Any]], test: Mapping[str, Any] 
 
 def save_comparison(songs: Sequence[Mapping[str, Any]], test: Mapping[str, Any] | None, path: str | Path) -> None:
     """Draw into a file (.png, .svg or .pdf), atomically. Raises GenrelineError where it cannot be written."""
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, plain_style():
         draw_comparison(songs, test).savefig(temporary, dpi=150)

@@ -11,13 +11,13 @@ from typing import cast
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 from numpy.typing import NDArray
 
 from genreline.errors import ConfigError
 from genreline.files import replacing
+from genreline.predict.style import can_be_drawn, ellipsize, fonts_for, plain_style, without_lost_signs
 from genreline.predict.timeline import Timeline, format_time
 
 _WINNER, _TINT, _OTHER, _EMPTY = "#00588f", "#c3dcef", "#a6adb4", "#f4f5f7"
@@ -31,6 +31,9 @@ _FORMATS = (".png", ".svg", ".pdf")
 def draw(timeline: Timeline, ax: Axes | None = None) -> Figure:
     """Draw a timeline, its classes from top to bottom in their own order, so that the pictures of two songs compare.
 
+    A new figure is drawn in matplotlib's own style, whatever the program or a matplotlibrc has set; axes that are given
+    keep theirs.
+
     A song of more than 1100 seconds is drawn in columns of several seconds, each the mean of its probabilities (and
     dark for the class with the highest mean); the axis label states it.
 
@@ -41,10 +44,17 @@ def draw(timeline: Timeline, ax: Axes | None = None) -> Figure:
     Returns:
         The figure. It belongs to no window and to no pyplot state, so threads may draw side by side.
     """
-    count = len(timeline.classes)
     if ax is None:
+        count = len(timeline.classes)
         size = (8 + min(8.0, timeline.duration_s / 75), 1.8 + count * min(0.62, max(0.3, 4 / count)))
-        ax = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12)).add_subplot()
+        with plain_style():
+            layout = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12)
+            return _draw(timeline, Figure(figsize=size, layout=layout).add_subplot())
+    return _draw(timeline, ax)
+
+
+def _draw(timeline: Timeline, ax: Axes) -> Figure:
+    count = len(timeline.classes)
     column_s = _step(timeline.duration_s, _COLUMNS)
     edges_s, heights = _columns(timeline, column_s)
     winners = heights.argmax(axis=1)
@@ -71,7 +81,7 @@ def save_picture(timeline: Timeline, path: str | Path) -> None:
     """
     if Path(path).suffix.lower() not in _FORMATS:
         raise ConfigError(f"{path}: a picture is saved as {', '.join(_FORMATS)}; choose one of these suffixes")
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, plain_style():
         draw(timeline).savefig(temporary, dpi=150)
 
 
@@ -86,7 +96,8 @@ def _columns(timeline: Timeline, column_s: int) -> tuple[NDArray[np.float64], ND
 def _name_lanes(timeline: Timeline, ax: Axes) -> None:
     """The classes' names on the left, their overall probabilities on the right, the dominant one's in bold."""
     middles = len(timeline.classes) - 1 - np.arange(len(timeline.classes)) + _LANE / 2
-    ax.set_yticks(middles, [ellipsize(name, 28) for name in timeline.classes], parse_math=False)
+    names = [ellipsize(name, 28) for name in timeline.classes]
+    ax.set_yticks(middles, names, parse_math=False, fontfamily=fonts_for(*names))
     ax.tick_params(axis="y", length=0, labelsize=10.5, labelcolor=_INK)
     ax.set_ylim(-0.06, len(timeline.classes))
     for y, (name, share), label in zip(middles, timeline.overall.items(), ax.get_yticklabels(), strict=True):
@@ -104,6 +115,7 @@ def _mark_time(timeline: Timeline, ax: Axes, column_s: int) -> None:
     ax.xaxis.set_major_locator(MultipleLocator(_step(timeline.duration_s, ticks)))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda second, _: format_time(second, hours)))
     ax.tick_params(axis="x", color=_FAINT, labelcolor=_INK, labelsize=9.5)
+    ax.get_xticklabels()  # which makes them now, in this style, and not when the figure is shown
     length = f"{column_s} s" if column_s < 60 else f"{column_s // 60} min"
     column = "a second" if column_s == 1 else f"the mean of {length}"
     key = f"a column is {column}: its height the probability, dark where it is the highest"
@@ -112,12 +124,32 @@ def _mark_time(timeline: Timeline, ax: Axes, column_s: int) -> None:
 
 
 def _head(timeline: Timeline, ax: Axes) -> None:
-    """The song's title, and what it sounds like as a whole."""
-    title = ellipsize(timeline.title or "Genre timeline", int(_width_in(ax) * 7.5))
-    ax.set_title(title, loc="left", pad=28, fontsize=13, fontweight="bold", color=_INK, parse_math=False)
+    """The song's title, unless no font has its letters, and what it sounds like as a whole."""
+    title = without_lost_signs(timeline.title) if can_be_drawn(timeline.title) else ""
+    title = ellipsize(title or "Genre timeline", int(_width_in(ax) * 7.5))
+    ax.set_title(
+        title,
+        loc="left",
+        pad=28,
+        fontsize=13,
+        fontweight="bold",
+        color=_INK,
+        parse_math=False,
+        fontfamily=fonts_for(title),
+    )
     dominant, share = ellipsize(timeline.dominant, 28), timeline.overall[timeline.dominant]
     text = f"dominant genre: {dominant} ({share:.0%})    duration: {format_time(timeline.duration_s)}"
-    ax.annotate(text, (0, 1), (0, 11), "axes fraction", "offset points", color=_INK, fontsize=10, parse_math=False)
+    ax.annotate(
+        text,
+        (0, 1),
+        (0, 11),
+        "axes fraction",
+        "offset points",
+        color=_INK,
+        fontsize=10,
+        parse_math=False,
+        fontfamily=fonts_for(text),
+    )
     number = ax.annotate("mean", (1, 1), (40, 11), "axes fraction", "offset points", color=_FAINT, fontsize=9.5)
     number.set_horizontalalignment("right")
 
@@ -130,17 +162,3 @@ def _width_in(ax: Axes) -> float:
 def _step(duration_s: float, count: int) -> int:
     """The smallest round step, in seconds, of which `count` cover the duration."""
     return next((step for step in _STEPS_S if step * count >= duration_s), _STEPS_S[-1])
-
-
-def ellipsize(text: str, length: int) -> str:
-    """The text on one line of at most `length` characters; those that the font lacks are boxes, as matplotlib draws
-    them, but without its warning."""
-    glyphs = _glyphs("normal") & _glyphs("bold")
-    line = "".join(c if ord(c) in glyphs else "\u25a1" for c in " ".join(text.split()))
-    return line if len(line) <= length else line[: length - 1].rstrip() + "…"
-
-
-def _glyphs(weight: str) -> set[int]:
-    """The characters that matplotlib's configured fonts have between them, as code points."""
-    fonts = (findfont(FontProperties(family=name, weight=weight)) for name in FontProperties().get_family())
-    return {code for font in fonts for code in get_font(font).get_charmap()}

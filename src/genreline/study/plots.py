@@ -7,7 +7,6 @@ nothing is said by hue alone. The same numbers give the same bytes.
 import io
 import math
 import textwrap
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -16,6 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
+from genreline.predict.style import ellipsize, fonts_for, plain_style
+
 _BLUE, _ORANGE, _INK, _FAINT, _GRID = "#0068a8", "#d55e00", "#1c2126", "#626a72", "#e3e6e9"
 _DOTS_PER_INCH = 130
 
@@ -23,6 +24,7 @@ Curves = Sequence[tuple[ArrayLike, ArrayLike]]
 """A pair of curves, by epoch, for each seed."""
 
 
+@plain_style()
 def loss_curves(panels: Mapping[str, Curves]) -> bytes:
     """Loss over epochs, a panel for each name: train solid blue, validation dashed orange, a line for each seed."""
     figure, axes = _panels(list(panels))
@@ -44,6 +46,7 @@ def loss_curves(panels: Mapping[str, Curves]) -> bytes:
     return _png(figure)
 
 
+@plain_style()
 def rate_traces(panels: Mapping[str, Sequence[float]]) -> bytes:
     """The learning rate that each epoch began with, on a logarithmic axis, a panel for each name."""
     figure, axes = _panels(list(panels))
@@ -57,6 +60,7 @@ def rate_traces(panels: Mapping[str, Sequence[float]]) -> bytes:
     return _png(figure)
 
 
+@plain_style()
 def confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> bytes:
     """A confusion matrix (C, C), truth in rows: each cell its count and its share of the row, darker for more."""
     count = len(classes)
@@ -70,15 +74,19 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> bytes:
             text = f"{shares[row, column]:.0%}\n{matrix[row, column]}"
             colour = "white" if shares[row, column] > 0.55 else _INK
             ax.text(column, row, text, ha="center", va="center", fontsize=8.5, color=colour)
-    names = [_short(name, 20) for name in classes]
-    ax.set_xticks(range(count), names, rotation=35, ha="right", rotation_mode="anchor", parse_math=False)
-    ax.set_yticks(range(count), names, parse_math=False)
+    names = [ellipsize(name, 20) for name in classes]
+    fonts = fonts_for(*names)
+    ax.set_xticks(
+        range(count), names, rotation=35, ha="right", rotation_mode="anchor", parse_math=False, fontfamily=fonts
+    )
+    ax.set_yticks(range(count), names, parse_math=False, fontfamily=fonts)
     ax.set_xlabel("predicted", color=_FAINT)
     ax.set_ylabel("truth", color=_FAINT)
     _plain(ax)
     return _png(figure)
 
 
+@plain_style()
 def time_performance(points: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> bytes:
     """Macro F1 over seconds, a point for each seed (hollow) and the mean of each name (filled, with its name)."""
     figure = Figure(figsize=(7.2, 4.2), layout="constrained")
@@ -88,8 +96,8 @@ def time_performance(points: Mapping[str, tuple[Sequence[float], Sequence[float]
         ax.plot(seconds, f1, "o", markersize=4, markerfacecolor="none", markeredgecolor=_FAINT, markeredgewidth=0.7)
     for i, (name, mean) in enumerate(means.items()):
         ax.plot(*mean, "o", markersize=8, color=_BLUE)
-        label = ax.annotate(_short(name, 24), mean, (0, 8 if i % 2 == 0 else -15), textcoords="offset points")
-        label.set(ha="center", fontsize=9, color=_INK, parse_math=False)
+        label = ax.annotate(ellipsize(name, 24), mean, (0, 8 if i % 2 == 0 else -15), textcoords="offset points")
+        label.set(ha="center", fontsize=9, color=_INK, parse_math=False, fontfamily=fonts_for(name))
     times = [seconds for seconds, _ in means.values()]
     if max(times) > 5 * min(times) > 0:
         ax.set_xscale("log")
@@ -104,6 +112,7 @@ def time_performance(points: Mapping[str, tuple[Sequence[float], Sequence[float]
     return _png(figure)
 
 
+@plain_style()
 def gaps(losses: Mapping[str, tuple[float, float]]) -> bytes:
     """The train loss (blue disc) and validation loss (orange square) of each name, and the gap as the bar between."""
     figure = Figure(figsize=(7.2, 1.2 + 0.36 * len(losses)), layout="constrained")
@@ -114,7 +123,8 @@ def gaps(losses: Mapping[str, tuple[float, float]]) -> bytes:
         ax.plot(
             val, y, "s", color=_ORANGE, markerfacecolor="white", markeredgewidth=2, markersize=7, label="validation"
         )
-    ax.set_yticks(range(len(losses)), [_short(name, 40) for name in losses], parse_math=False)
+    names = [ellipsize(name, 40) for name in losses]
+    ax.set_yticks(range(len(losses)), names, parse_math=False, fontfamily=fonts_for(*names))
     ax.set_ylim(len(losses) - 0.4, -0.6)
     ax.set_xlabel("loss of the last epoch", color=_FAINT)
     ax.grid(axis="x", color=_GRID)
@@ -123,6 +133,7 @@ def gaps(losses: Mapping[str, tuple[float, float]]) -> bytes:
     return _png(figure)
 
 
+@plain_style()
 def melgrams(samples: Mapping[str, NDArray[np.floating]]) -> bytes:
     """A melgram (21, 128) in dB for each name, on one scale: time to the right, mel bands upwards."""
     columns = min(4, len(samples))
@@ -135,7 +146,8 @@ def melgrams(samples: Mapping[str, NDArray[np.floating]]) -> bytes:
             melgram.T.astype(np.float32), origin="lower", aspect="auto", cmap="cividis", vmin=low, vmax=high,
             extent=(0, 1, 0, melgram.shape[1]),
         )  # fmt: skip
-        ax.set_title(_short(name, 22), fontsize=9.5, loc="left", color=_INK, parse_math=False)
+        title = ax.set_title(ellipsize(name, 22), fontsize=9.5, loc="left", color=_INK, parse_math=False)
+        title.set_fontfamily(fonts_for(name))
         _plain(ax)
     for ax in axes[len(samples) :]:
         ax.set_visible(False)
@@ -152,8 +164,9 @@ def _panels(names: Sequence[str]) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(max(4.0, 0.6 + 1.95 * columns), 0.75 + 1.6 * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel())
     for ax, name in zip(axes, names, strict=False):
-        title = textwrap.fill(name, 27, max_lines=2, placeholder="…")
-        ax.set_title(title, fontsize=8.5, loc="left", color=_INK, parse_math=False)
+        text = textwrap.fill(ellipsize(name, 80), 27, max_lines=2, placeholder="…")
+        title = ax.set_title(text, fontsize=8.5, loc="left", color=_INK, parse_math=False)
+        title.set_fontfamily(fonts_for(text))
         ax.grid(color=_GRID)
         _plain(ax)
     for ax in axes[len(names) :]:
@@ -178,14 +191,7 @@ def _key(figure: Figure, axes: Sequence[Axes]) -> None:
         figure.legend(found.values(), found.keys(), loc="outside upper right", ncols=2, frameon=False, fontsize=9)
 
 
-def _short(text: str, length: int) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= length else line[: length - 1].rstrip() + "…"
-
-
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    with warnings.catch_warnings():  # names are the user's: a letter that the font lacks is drawn as a box
-        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
-        figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH, facecolor="white")
+    figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH, facecolor="white")
     return buffer.getvalue()

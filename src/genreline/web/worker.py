@@ -172,9 +172,11 @@ def _peaks(waveform: NDArray[np.float32], n_seconds: int) -> list[list[float]]:
 def _picture(timeline: Timeline) -> bytes:
     """The diagram as a PNG file."""
     from genreline.predict.plot import draw
+    from genreline.predict.style import plain_style
 
     file = io.BytesIO()
-    draw(timeline).savefig(file, format="png", dpi=150)
+    with plain_style():
+        draw(timeline).savefig(file, format="png", dpi=150)
     return file.getvalue()
 
 
