@@ -38,6 +38,14 @@ def test_copies_in_another_type_are_found(course):
     assert any("train and val share 36 distinct equal rows" in line for line in check_dataset(course).warnings)
 
 
+def test_rows_are_compared_however_they_are_laid_out(course):
+    for kind in ("mfccs", "melgrams"):
+        X = np.load(course / "train" / kind / "X.npy")
+        np.save(course / "val" / kind / "X.npy", np.asfortranarray(X[:36]))
+    lines = check_dataset(course).warnings
+    assert len([line for line in lines if "train and val share 36 distinct equal rows" in line]) == 2
+
+
 def test_silent_melgrams_are_counted(course):
     X = np.load(course / "test" / "melgrams" / "X.npy")
     X[7] = 0

@@ -95,7 +95,7 @@ class _Rows:
         # Silence: every MFCC of a second the same in all frames, or a melgram without any structure (assignment, Data).
         flat = values[:, 13:] if self._kind == "mfccs" else values - values[:, :1]
         self.n_silent += int((np.abs(flat) < 1e-6).all(axis=1).sum())
-        self.distinct.update(hashlib.blake2b(row, digest_size=16).digest() for row in values + np.float32(0))
+        self.distinct.update(hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in values + np.float32(0))
 
 
 def _describe(name: str, split: Split, rows: _Rows) -> SetReport:
