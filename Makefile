@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo check lint fast docs notebook release-check
+.PHONY: demo check lint fast docs notebook colab release-check
 
 demo: .venv/installed
 	$(BIN)/genreline demo
@@ -42,6 +42,15 @@ notebook: .venv/installed
 	$(BIN)/jupytext --quiet --to ipynb --output notebooks/assignment.new.ipynb notebooks/assignment.py
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/jupyter execute --timeout=-1 --inplace notebooks/assignment.new.ipynb
 	mv notebooks/assignment.new.ipynb notebooks/assignment.ipynb
+
+# The notebook, shortened, in Colab's versions of IPython, NumPy and others; what they do not replace is that of .venv.
+colab: .venv/installed
+	$(BIN)/python -m venv --clear build/colab
+	build/colab/bin/python -m pip install --quiet --disable-pip-version-check --requirement notebooks/colab.txt
+	echo "$(CURDIR)/$$(echo .venv/lib/python3*/site-packages)" > $$(echo build/colab/lib/python3*/site-packages)/base.pth
+	cp .venv/lib/python3*/site-packages/*editable*genreline* build/colab/lib/python3*/site-packages/ 2>/dev/null || \
+	  echo "$(CURDIR)/src" > $$(echo build/colab/lib/python3*/site-packages)/genreline.pth
+	build/colab/bin/python -m pytest -q -n 0 tests/test_notebook.py -k "clean_kernel"
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "genreline needs Python 3.11 or newer")'

@@ -1,5 +1,6 @@
 """What the package exports, and that importing it stays cheap."""
 
+import os
 import subprocess
 import sys
 
@@ -19,10 +20,21 @@ def test_every_public_name_exists():
 @pytest.mark.parametrize("first", ["from genreline.train.loop import fit", "import genreline.fetch.cache", "pass"])
 def test_a_public_name_is_never_shadowed_by_the_folder_of_its_name(first):
     program = (
-        f"{first}; import genreline; from genreline import train; print(callable(genreline.train), callable(train))"
+        f"{first}; import genreline; from genreline import fetch, train; "
+        "print(*map(callable, (genreline.train, train, genreline.fetch, fetch)))"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert result.stdout == "True True\n"
+    assert result.stdout == "True True True True\n"
+
+
+@pytest.mark.parametrize(("before", "after"), [({}, ":4096:8"), ({"CUBLAS_WORKSPACE_CONFIG": ":16:8"}, ":16:8")])
+def test_the_import_makes_cublas_deterministic_unless_told_otherwise(before, after):
+    environment = {key: value for key, value in os.environ.items() if key != "CUBLAS_WORKSPACE_CONFIG"} | before
+    program = "import genreline, os; print(os.environ['CUBLAS_WORKSPACE_CONFIG'])"
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    )
+    assert result.stdout == after + "\n"
 
 
 @pytest.mark.parametrize("statement", ["import genreline", "from genreline.cli import app"])

@@ -4,6 +4,7 @@ The public names are flat, `from genreline import Recognizer`, and listed once, 
 it is first used, so that `import genreline` and `genreline --help` answer at once.
 """
 
+import os
 from importlib.metadata import version
 
 import lazy_loader
@@ -11,3 +12,6 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 __version__ = version("genreline")
+
+# cuBLAS reads it once, before its first product, and is deterministic with it alone (assignment, step 3.1).
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -15,11 +15,15 @@ from .data.loaders import make_loader as make_loader
 from .data.loaders import make_loaders as make_loaders
 from .data.prepare import prepare as prepare
 from .demo.demo import compose_dataset as compose_dataset
+from .demo.music import GENRES as GENRES
+from .demo.music import compose as compose
 from .errors import AudioError as AudioError
 from .errors import CheckpointError as CheckpointError
 from .errors import ConfigError as ConfigError
 from .errors import DataError as DataError
 from .errors import GenrelineError as GenrelineError
+from .fetch.cache import fetch as fetch
+from .fetch.cache import is_url as is_url
 from .fetch.cache import youtube_to_melgram as youtube_to_melgram
 from .predict.player import save_player as save_player
 from .predict.plot import draw as draw
@@ -44,6 +48,7 @@ from .train.config import load_config as load_config
 from .train.loop import evaluate as evaluate
 from .train.loop import fit as fit
 from .train.loop import train as train
+from .train.loop import train_epoch as train_epoch
 from .train.models import ConvNet as ConvNet
 from .train.models import FeedForward as FeedForward
 from .train.models import ResNet as ResNet

@@ -18,7 +18,7 @@ from matplotlib.font_manager import fontManager
 from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 
-from genreline.errors import ConfigError, GenrelineError
+from genreline.errors import ConfigError, DataError, GenrelineError
 from genreline.predict import style
 from genreline.predict.plot import draw, save_picture
 from genreline.predict.timeline import Timeline
@@ -136,7 +136,7 @@ def test_a_short_song_says_that_a_column_is_a_second() -> None:
 def test_it_draws_where_it_is_told() -> None:
     figure = Figure(figsize=(6, 8))
     upper, lower = figure.subplots(2)
-    assert draw(timeline_of(5), lower) is figure
+    assert draw(timeline_of(5), ax=lower) is figure
     assert not upper.patches
     assert lower.patches
 
@@ -279,3 +279,12 @@ def test_threads_draw_side_by_side(tmp_path: Path) -> None:
         job.join()
     assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_what_infer_returns_is_drawn_with_its_classes():
+    ax = draw([1, 1, 0], ["blues", "jazz"]).axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["blues", "jazz"]
+    assert "jazz (67%)" in " ".join(text.get_text() for text in ax.texts)
+    for predictions, classes in (([0], None), ([2], ["blues", "jazz"]), ([], ["blues"])):
+        with pytest.raises(DataError, match="draw: predictions"):
+            draw(predictions, classes)

@@ -65,6 +65,53 @@ def test_evaluate_is_step_1_4(mfccs):
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
 
 
+SCHEDULERS = [
+    (lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5), [0.05, 0.025, 0.0125]),
+    (lambda optimizer: torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=9), None),
+    (lambda optimizer: torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=9), None),
+]
+
+
+@pytest.mark.parametrize(("make", "expected"), SCHEDULERS)
+def test_train_takes_a_scheduler(mfccs, make, expected):
+    """The rate after each epoch is that of torch's own loop, written out."""
+
+    def fresh():
+        torch.manual_seed(0)
+        network = nn.Linear(26, 3)
+        optimizer = torch.optim.SGD(network.parameters(), 0.1)
+        loader = make_loader(split_tensor(mfccs.train), torch.arange(96) % 3, batch_size=40)
+        return network, optimizer, make(optimizer), loader
+
+    network, optimizer, scheduler, loader = fresh()
+    rates = []
+    train(
+        3, optimizer, loader, nn.CrossEntropyLoss(), network,
+        on_epoch=lambda epoch, loss: rates.append(optimizer.param_groups[0]["lr"]), scheduler=scheduler,
+    )  # fmt: skip
+    twin, optimizer, scheduler, loader = fresh()
+    by_hand = []
+    for _ in range(3):
+        total = 0.0
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(twin(x), y)
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(y)
+            if isinstance(scheduler, torch.optim.lr_scheduler.OneCycleLR):
+                scheduler.step()
+        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            scheduler.step(total / 96)
+        elif not isinstance(scheduler, torch.optim.lr_scheduler.OneCycleLR):
+            scheduler.step()
+        by_hand.append(optimizer.param_groups[0]["lr"])
+    assert rates == by_hand
+    assert len(set(rates)) > 1
+    assert expected is None or rates == expected
+    torch.testing.assert_close(twin.weight, network.weight)
+
+
 @pytest.mark.parametrize("settings", [["features=mfccs"], ["features=melgrams", "model.name=cnn", "model.dropout=0.2"]])
 def test_the_same_seed_gives_the_same_run_to_the_last_bit(mfccs, melgrams, settings):
     config = load_config(overrides=["epochs=2", "optimizer.lr=0.001", *settings])

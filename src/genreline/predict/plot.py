@@ -5,6 +5,7 @@ probable one the bar is dark and the lane behind it tinted, so that the eye can 
 Hue alone carries no meaning: dark, pale and white stay distinct in grey print and without colour vision.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -15,7 +16,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 from numpy.typing import NDArray
 
-from genreline.errors import ConfigError
+from genreline.errors import ConfigError, DataError
 from genreline.files import replacing
 from genreline.predict.style import can_be_drawn, ellipsize, fonts_for, plain_style, without_lost_signs
 from genreline.predict.timeline import Timeline, format_time
@@ -28,7 +29,7 @@ _COLUMNS = 1100  # as many as are still about two pixels wide each
 _FORMATS = (".png", ".svg", ".pdf")
 
 
-def draw(timeline: Timeline, ax: Axes | None = None) -> Figure:
+def draw(timeline: Timeline | Sequence[int], classes: Sequence[str] | None = None, *, ax: Axes | None = None) -> Figure:
     """Draw a timeline, its classes from top to bottom in their own order, so that the pictures of two songs compare.
 
     A new figure is drawn in matplotlib's own style, whatever the program or a matplotlibrc has set; axes that are given
@@ -38,12 +39,19 @@ def draw(timeline: Timeline, ax: Axes | None = None) -> Figure:
     dark for the class with the highest mean); the axis label states it.
 
     Args:
-        timeline: any, from one second to days, with any number of classes.
+        timeline: any, from one second to days, with any number of classes; or what `infer` returns, a class number
+            for each second.
+        classes: the names of the class numbers; only for those.
         ax: where to draw; without it, in a new figure whose size follows from the timeline's.
 
     Returns:
         The figure. It belongs to no window and to no pyplot state, so threads may draw side by side.
+
+    Raises:
+        DataError: class numbers without their classes, or others than these have.
     """
+    if not isinstance(timeline, Timeline):
+        timeline = _of_predictions(timeline, classes)
     if ax is None:
         count = len(timeline.classes)
         size = (8 + min(8.0, timeline.duration_s / 75), 1.8 + count * min(0.62, max(0.3, 4 / count)))
@@ -70,6 +78,16 @@ def _draw(timeline: Timeline, ax: Axes) -> Figure:
     _mark_time(timeline, ax, column_s)
     _head(timeline, ax)
     return cast(Figure, ax.get_figure(root=True))
+
+
+def _of_predictions(predictions: Sequence[int], classes: Sequence[str] | None) -> Timeline:
+    """A timeline that is sure of each second's predicted class."""
+    if classes is None:
+        raise DataError("draw: predictions are numbers; give their classes too, as draw(predictions, model.classes)")
+    numbers = np.asarray(predictions)
+    if not numbers.size or not np.isin(numbers, range(len(classes))).all():
+        raise DataError(f"draw: predictions must be at least one number from 0 to {len(classes) - 1}")
+    return Timeline(tuple(classes), np.eye(len(classes), dtype=np.float32)[numbers], duration_s=len(numbers))
 
 
 def save_picture(timeline: Timeline, path: str | Path) -> None:

@@ -2,12 +2,24 @@
 
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from genreline.study.records import load_run, select_runs
 from genreline.study.runner import jobs_of, run_study, without_device, write_study, write_table
 from genreline.study.section import study_section
 from genreline.study.spec import load_study
+from genreline.study.stats import best_entry, entries_of, mean_of, val_f1_of
+from genreline.train.config import Config, parse_config
 from genreline.train.loop import check_device
+
+
+class Answer(NamedTuple):
+    """The best variant of a study: its name, its mean validation macro F1 over seeds, the settings of its first run."""
+
+    study: str
+    variant: str
+    val_f1_macro: float
+    config: Config
 
 
 def show_study(
@@ -18,11 +30,14 @@ def show_study(
     epochs: int | None = None,
     device: str = "cpu",
     n_processes: int = 2,
-) -> None:
+) -> Answer:
     """Do every run of a study that is not done yet, and display its tables, comments and figures.
 
     Interrupt it and run the cell again at any time: what is done is kept in `out`. The arguments are those of
     `genreline study`.
+
+    Returns:
+        The variant that is best by validation, with its settings.
 
     Raises:
         ConfigError: no such study or device. DataError: a dataset that cannot be digested.
@@ -44,6 +59,9 @@ def show_study(
     write_table(jobs)
     runs, flags = select_runs(study, [load_run(job.path) for job in jobs])
     display(HTML(study_section(study, runs, flags).html()))
+    best = best_entry(entries_of(study, runs))
+    config = parse_config(best.runs[0].config)
+    return Answer(study.name, best.name, mean_of(best, val_f1_of), config)
 
 
 def _progress_text(name: str, n: int, left: int, left_s: float) -> str:

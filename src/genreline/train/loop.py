@@ -7,7 +7,6 @@ validation set's verdict after each (assignment, step 1.7).
 import contextlib
 import copy
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from genreline.data.layout import Dataset, indices
 from genreline.data.loaders import Loader, is_mapped, split_loader, split_tensor
@@ -30,9 +30,6 @@ from genreline.train.models import Standardise, build_network
 from genreline.train.optim import averaged, build_optimizer, build_schedule, class_weights
 from genreline.train.targets import sample_weights, training_targets
 
-# cuBLAS reads it once, before its first product, and is deterministic with it alone.
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 Batches = Iterable[tuple[Tensor, ...]] | Loader
 
@@ -44,15 +41,25 @@ def train(
     loss_function: LossFunction,
     network: nn.Module,
     on_epoch: Callable[[int, float], None] = lambda epoch, loss: print(f"epoch {epoch}: loss {loss:.4f}"),
+    scheduler: LRScheduler | None = None,
 ) -> nn.Module:
     """Train a network for a number of epochs and return it as the last one leaves it (assignment, step 1.3).
 
     Args:
         loader: gives (inputs, class numbers) batches, on the network's device.
         on_epoch: gets the epoch's number, from 1, and the mean loss over its samples; it prints them by default.
+        scheduler: of the optimizer's learning rate (assignment, step 3.4). OneCycleLR and CyclicLR take a step after
+            each batch, as they are made for, any other after each epoch; ReduceLROnPlateau gets the epoch's mean loss.
     """
+    by_batch = isinstance(scheduler, OneCycleLR | CyclicLR)
     for epoch in range(1, epochs + 1):
-        on_epoch(epoch, train_epoch(optimizer, loader, loss_function, network))
+        after_batch = scheduler.step if scheduler and by_batch else lambda: None
+        loss = train_epoch(optimizer, loader, loss_function, network, after_batch)
+        if isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step(loss)
+        elif scheduler and not by_batch:
+            scheduler.step()
+        on_epoch(epoch, loss)
     return network
 
 
