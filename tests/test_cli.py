@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -190,6 +191,13 @@ def test_urls_are_fetched_and_predicted(run, site, songs, model_folder):
     assert failed["error"] in err
     assert [song["duration_s"] for song in done] == [3.25, 2.0]
     assert len((out / "a.csv").read_text().splitlines()) == 5
+
+    soundfile.write(songs / "AC: DC?.wav", np.zeros(16000), 8000)
+    url = f"{site}/AC%3A%20DC%3F.wav"
+    code, shown, _ = run("predict", url, "--model", model_folder, "--out", out, "--formats", "json", "--json")
+    assert (
+        json.loads(Path(json.loads(shown)[0]["json"]).read_text())["title"] == "AC: DC?"
+    )  # whatever the file is called
 
     labels = [part for name in ("rock", "jazz", "blues") for part in ("--label", name)]
     (songs / "folder" / "sub").mkdir(parents=True)

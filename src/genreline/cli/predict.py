@@ -13,6 +13,7 @@ from genreline.errors import ConfigError, GenrelineError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from genreline.fetch.cache import Fetched
     from genreline.predict.files import SongTask
 
 
@@ -171,8 +172,8 @@ def _predict_stream(model: str, raw_rate_hz: int | None) -> None:
         predict_stream(recognizer, stdin, sys.stdout, raw_rate_hz)
 
 
-def _fetched(sources: list[str]) -> tuple[dict[str, Path], list[dict[str, Any]]]:
-    """The files to which the URLs among the sources are fetched, and a record of each URL that failed."""
+def _fetched(sources: list[str]) -> "tuple[dict[str, Fetched], list[dict[str, Any]]]":
+    """What the URLs among the sources give, and a record of each URL that failed."""
     from genreline.fetch.cache import fetch_all, is_url
 
     if "" in sources:
@@ -185,34 +186,35 @@ def _fetched(sources: list[str]) -> tuple[dict[str, Path], list[dict[str, Any]]]
 
     with progress_bar(DownloadColumn()) as progress:
         tasks = {url: progress.add_task(escape(url), total=None) for url in urls}
-        paths, failed = fetch_all(
+        songs, failed = fetch_all(
             urls, lambda url, done, total: progress.update(tasks[url], completed=done, total=total)
         )
     for _, error in failed:
         complain(error)
-    return paths, [{"file": url, "error": str(error)} for url, error in failed]
+    return songs, [{"file": url, "error": str(error)} for url, error in failed]
 
 
-def _songs(sources: list[str], fetched: "Mapping[str, Path]", out: Path) -> "list[SongTask]":
+def _songs(sources: list[str], fetched: "Mapping[str, Fetched]", out: Path) -> "list[SongTask]":
     """The songs that the sources lead to; those of URLs, which strangers made, within the bound of a fetch."""
     from dataclasses import replace
 
     from genreline.fetch.cache import MAX_DURATION_S, is_url
     from genreline.predict.files import find_songs
 
-    paths = [fetched.get(source, source) for source in sources if source in fetched or not is_url(source)]
-    of_strangers = set(fetched.values())
+    found = [fetched[source].path if source in fetched else source for source in sources]
+    paths = [path for path in found if isinstance(path, Path) or not is_url(path)]  # without URLs that failed
+    titles = {song.path: song.full_title for song in fetched.values()}
     return [
-        replace(song, max_duration_s=MAX_DURATION_S) if song.path in of_strangers else song
+        replace(song, max_duration_s=MAX_DURATION_S, title=titles[song.path]) if song.path in titles else song
         for song in find_songs(paths, out, note)
     ]
 
 
-def _discard_damaged(fetched: "Mapping[str, Path]", records: "Iterable[Mapping[str, Any]]") -> None:
+def _discard_damaged(fetched: "Mapping[str, Fetched]", records: "Iterable[Mapping[str, Any]]") -> None:
     """Take fetched songs that could not be read to their end out of the cache."""
     from genreline.fetch.cache import discard
 
     damaged = {song["file"] for song in records if "error" in song}
-    for path in fetched.values():
-        if str(path) in damaged:
-            discard(path)
+    for song in fetched.values():
+        if str(song.path) in damaged:
+            discard(song.path)

@@ -50,6 +50,11 @@ class Fetched(NamedTuple):
     url: str
     duration_s: float | None
 
+    @property
+    def full_title(self) -> str:
+        """The title, and the channel in brackets if there is one; the file is named after it."""
+        return f"{self.title} ({self.channel})" if self.channel else self.title
+
 
 def is_url(text: str) -> bool:
     """Whether the text is an http or https URL, rather than the name of a file."""
@@ -118,19 +123,19 @@ def fetch(
 
 def fetch_all(
     urls: Iterable[str], on_progress: Callable[[str, int, int | None], object]
-) -> tuple[dict[str, Path], list[tuple[str, GenrelineError]]]:
-    """The file that each URL is fetched to; and which URLs failed, and why.
+) -> tuple[dict[str, Fetched], list[tuple[str, GenrelineError]]]:
+    """What each URL gives; and which URLs failed, and why.
 
     `on_progress` is called with the URL and what `fetch` calls it with.
     """
-    paths: dict[str, Path] = {}
+    songs: dict[str, Fetched] = {}
     failed: list[tuple[str, GenrelineError]] = []
     for url in dict.fromkeys(urls):
         try:
-            paths[url] = fetch(url, on_progress=lambda *sizes, url=url: on_progress(url, *sizes)).path
+            songs[url] = fetch(url, on_progress=lambda *sizes, url=url: on_progress(url, *sizes))
         except AudioError as error:
             failed.append((url, error))
-    return paths, failed
+    return songs, failed
 
 
 def discard(song: Path) -> None:

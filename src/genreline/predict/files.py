@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,12 +27,14 @@ _SONGS_A_PROCESS = 8  # a process takes seconds to start, and so do a few songs
 class SongTask:
     """A sound file, and the stem of its output files, to which each format adds its suffix.
 
-    `max_duration_s` is a bound for a file of a stranger's, as one that was fetched; None is none.
+    `max_duration_s` is a bound for a file of a stranger's, as one that was fetched; None is none. `title` is the
+    timeline's (default: the file's name).
     """
 
     path: Path
     stem: Path
     max_duration_s: float | None = None
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,8 @@ def _predict_source(
             raise
         timeline = error.timeline
         problem = {"error": f"{first_line(error)}; the timeline of its first {timeline.duration_s:.1f} s is written"}
+    if song.title:
+        timeline = replace(timeline, title=song.title)
     written = {}
     for name in formats:
         target = song.stem.with_name(f"{song.stem.name}.{name}")
