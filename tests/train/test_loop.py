@@ -270,3 +270,12 @@ def test_a_dataset_that_stays_on_disk_gives_the_same_run(course, melgrams, monke
     model = Model.from_fit(on_disk, mapped)
     figures = [evaluate_model(model, data.test) for data in (mapped, melgrams)]
     assert json_text(figures[0]) == json_text(figures[1])
+
+
+def test_bfloat16_trains_almost_the_same(melgrams):
+    settings = ["features=melgrams", "model.name=resnet", "model.channels=[4,8]", "epochs=2", "optimizer.name=AdamW"]
+    runs = [fit(load_config(overrides=[*settings, f"precision={each}"]), melgrams) for each in ("float32", "bfloat16")]
+    full, half = runs
+    assert half.history[0].train_loss != full.history[0].train_loss
+    assert half.history[0].train_loss == pytest.approx(full.history[0].train_loss, rel=0.05)
+    assert all(each.dtype == torch.float32 for each in half.network.parameters())

@@ -195,7 +195,8 @@ def fit(
         try:
             for number in range(1, config.epochs + 1):
                 start, lr = time.perf_counter(), float(optimizer.param_groups[0]["lr"])
-                train_loss = train_epoch(optimizer, train_loader, loss_function, network, after_batch, transform)
+                with torch.autocast(torch.device(device).type, torch.bfloat16, config.precision == "bfloat16"):
+                    train_loss = train_epoch(optimizer, train_loader, loss_function, network, after_batch, transform)
                 val = evaluate(val_loader, averaged_network, nn.CrossEntropyLoss())
                 seconds = time.perf_counter() - start
                 epoch = Epoch(number, train_loss, val.loss, val.f1_macro, val.accuracy, lr, seconds)
