@@ -195,7 +195,9 @@ def fit(
         try:
             for number in range(1, config.epochs + 1):
                 start, lr = time.perf_counter(), float(optimizer.param_groups[0]["lr"])
-                with torch.autocast(torch.device(device).type, torch.bfloat16, config.precision == "bfloat16"):
+                # Without a cache, which would hold the weights of the epoch's first batch to its end.
+                is_half = config.precision == "bfloat16"
+                with torch.autocast(torch.device(device).type, torch.bfloat16, is_half, cache_enabled=False):
                     train_loss = train_epoch(optimizer, train_loader, loss_function, network, after_batch, transform)
                 val = evaluate(val_loader, averaged_network, nn.CrossEntropyLoss())
                 seconds = time.perf_counter() - start
