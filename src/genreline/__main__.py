@@ -1,5 +1,23 @@
 """`python -m genreline`, the same as `genreline`."""
 
+import os
+import sys
+
 from genreline.cli import app
 
-app(prog_name="genreline")
+
+def main() -> None:
+    """Run the command line; one that a signal has ended is gone at once: taking down what torch has set up takes a
+    while."""
+    try:
+        app(prog_name="genreline")
+    except SystemExit as end:
+        if end.code in (130, 143):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(end.code)
+        raise
+
+
+if __name__ == "__main__":
+    main()

@@ -1,24 +1,35 @@
 """Map a function over items, unordered, on several processes of this machine or on the nodes of a Ray cluster."""
 
+import ctypes
+import math
 import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
+import time
+import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from itertools import islice
-from typing import Any, TypeVar
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar, cast
 
 from genreline.errors import ConfigError, GenrelineError, first_line
 from genreline.files import DISK_IS_FULL
+from genreline.signals import raising
+
+BASE_S, S_PER_MB = 60, 60
+"""The processor time that decoding a file and what follows may take: no file that can be decoded needs a tenth."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 BACKENDS = ("processes", "ray")
-_IN_FLIGHT = 3  # items handed over for each worker: one at work, the others so that it never waits
+_IN_FLIGHT = 3  # items handed over for each of Ray's CPUs: one at work, the others so that it never waits
+_GRACE_S = 0.8  # for a worker to remove what is half-written
+_PR_SET_PDEATHSIG = 1  # of Linux' prctl
 _RETRIES = 5  # of an item whose Ray worker or node died; one that kills its worker every time is an error
 
 
@@ -28,11 +39,14 @@ def map_unordered(
     jobs: int,
     backend: str = "processes",
     ray_address: str | None = None,
+    processor_s: Callable[[Item], float] | None = None,
+    lost: Callable[[Item, str], Result] | None = None,
 ) -> Generator[tuple[Item, Result], None, None]:
     """Yield (item, function(item)) as each is done; `function` must be importable by name, or a partial of such.
 
     Items are taken from `items` as workers come free, so there may be any number of them. An error of the function, or
-    of whoever takes the results, cancels what has not begun and is raised.
+    of whoever takes the results, or Ctrl-C, ends the work: processes get SIGTERM, which raises SystemExit in the
+    function, and those that do not end within a second are killed. They also end with their parent, however it ends.
 
     Args:
         jobs: processes of this machine. On Ray, the cluster's CPUs count instead, unless Ray is started here.
@@ -40,45 +54,178 @@ def map_unordered(
             bear that, and its inputs and outputs must have the same paths on all nodes.
         ray_address: of the cluster, as HOST:PORT. None is the one of RAY_ADDRESS or of this machine, or, where there
             is none, a Ray of `jobs` CPUs that is started here and ends with the work.
+        processor_s: the seconds of processor time that an item may take; a process that takes more is killed (not on
+            Windows, nor on Ray). Default: any.
+        lost: the result of an item whose process died, from the item and what happened. Default: that is an error.
 
     Raises:
         ConfigError: no such backend, Ray is not installed, or no cluster answers.
-        GenrelineError: a worker died.
+        GenrelineError: a worker died, and there is no `lost`.
     """
     if backend not in BACKENDS:
         raise ConfigError(f"backend {backend!r}: there is none of this name; choose {' or '.join(BACKENDS)}")
     if backend == "ray":
         yield from _on_ray(function, items, jobs, ray_address)
     else:
-        yield from _on_processes(function, items, jobs)
+        yield from _on_processes(function, items, jobs, processor_s, lost)
 
 
 def _on_processes(
-    function: Callable[[Item], Result], items: Iterable[Item], jobs: int
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    jobs: int,
+    processor_s: Callable[[Item], float] | None,
+    lost: Callable[[Item, str], Result] | None,
 ) -> Iterator[tuple[Item, Result]]:
-    # Forking a process in which torch has started threads can hang its child, so each worker starts afresh.
-    context = multiprocessing.get_context("spawn")
     todo = iter(items)
-    running: dict[Future[Result], Item] = {}
-    with ProcessPoolExecutor(jobs, context, initializer=_start_worker) as pool:
+    workers: dict[Connection, _Worker] = {}
+    try:
+        while True:
+            for item in islice(todo, jobs - len(workers)):
+                worker = _Worker(function)
+                workers[worker.answers] = worker
+                worker.give(item, processor_s and processor_s(item))
+            if not workers:
+                return
+            done = []
+            for answers in cast(list[Connection], wait(list(workers))):
+                worker = workers[answers]
+                item = worker.item
+                try:
+                    is_result, outcome = answers.recv()
+                except EOFError as error:
+                    del workers[answers]
+                    reason = worker.why_it_died()
+                    if lost is None:
+                        raise GenrelineError(f"a worker process {reason}; try fewer --jobs") from error
+                    done.append((item, lost(item, reason)))
+                    continue
+                if not is_result:
+                    raise outcome
+                done.append((item, outcome))
+                for next_item in islice(todo, 1):
+                    worker.give(next_item, processor_s and processor_s(next_item))
+                    break
+                else:
+                    del workers[answers]
+                    worker.dismiss()
+            yield from done
+    finally:
+        _end(list(workers.values()))
+
+
+class _Worker:
+    """A process that does one item at a time.
+
+    Attributes:
+        answers: gives (whether it is a result, the result or the error) of each item, and ends when the process dies.
+        item: what it does now.
+    """
+
+    item: Any
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        # Forking a process in which torch has started threads can hang its child, so each worker starts afresh.
+        context = multiprocessing.get_context("spawn")
+        self.answers, theirs = context.Pipe()
+        # Linux counts the thread that started a process as its parent.
+        dies_with_us = threading.current_thread() is threading.main_thread()
+        self._process = context.Process(target=_work, args=(theirs, function, dies_with_us), daemon=True)
+        with _uninterruptible():
+            self._process.start()
+        theirs.close()
+
+    def give(self, item: Any, processor_s: float | None) -> None:
+        """Start an item."""
+        self.item, self._processor_s = item, processor_s
+        with suppress(BrokenPipeError):  # if it has died, `answers` says so
+            self.answers.send((item, processor_s))
+
+    def dismiss(self) -> None:
+        """Let the process end, which has nothing to do any more."""
+        self.answers.close()
+
+    def why_it_died(self) -> str:
+        """What happened, as the end of a sentence."""
+        self._process.join()
+        if self._processor_s is not None and self._process.exitcode == -getattr(signal, "SIGXCPU", 0):
+            return f"took more than {self._processor_s:.0f} s of processor time"
+        return "died (killed, or short of memory)"
+
+    def terminate(self) -> None:
+        """Ask the process to end."""
+        self._process.terminate()
+
+    def kill(self, after_s: float) -> None:
+        """End the process if it is still there after so long."""
+        self._process.join(after_s)
+        self._process.kill()
+        self._process.join()
+        self.answers.close()
+
+
+def _end(workers: list[_Worker]) -> None:
+    for worker in workers:
+        worker.terminate()
+    deadline = time.monotonic() + _GRACE_S
+    for worker in workers:
+        worker.kill(max(0.0, deadline - time.monotonic()))
+
+
+@contextmanager
+def _uninterruptible() -> Iterator[None]:
+    """What is started meanwhile is never interrupted: Ctrl-C reaches all processes of a terminal, and workers leave it
+    to their parent."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _work(items: Connection, function: Callable[[Any], Any], dies_with_parent: bool) -> None:
+    """A worker's life: it takes items until there are no more, or until it is asked to end."""
+    _start_worker(dies_with_parent)
+    try:
+        _work_off(items, function)
+    except SystemExit:
+        os._exit(1)  # at once: taking down what torch has set up takes a while
+
+
+def _work_off(items: Connection, function: Callable[[Any], Any]) -> None:
+    while True:
         try:
-            while True:
-                for item in islice(todo, _IN_FLIGHT * jobs - len(running)):
-                    running[pool.submit(function, item)] = item
-                if not running:
-                    return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), future.result()
-        except BrokenProcessPool as error:
-            raise GenrelineError("a worker process died (killed, or short of memory); try fewer --jobs") from error
-        finally:
-            for future in running:
-                future.cancel()
+            item, processor_s = items.recv()
+        except EOFError:
+            return
+        if processor_s is not None:
+            _limit_processor_time(processor_s)
+        try:
+            answer: tuple[bool, Any] = (True, function(item))
+        except Exception as error:
+            error.add_note(traceback.format_exc())
+            answer = (False, error)
+        try:
+            items.send(answer)
+        except BrokenPipeError:
+            return
+        except Exception as error:  # it cannot be pickled
+            items.send((False, GenrelineError(f"a worker's answer cannot be sent ({error}): {answer[1]!r}")))
 
 
-def _start_worker() -> None:
-    """Ctrl-C reaches all processes of a terminal: workers leave it to their parent. They end when the parent has."""
+def _start_worker(dies_with_parent: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, raising(lambda _: SystemExit(1)))  # so that what is half-written is removed
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux" and dies_with_parent:
+        # The kernel's word, because a decoder that hangs may let no thread of Python's run.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -86,6 +233,24 @@ def _end_with_parent() -> None:
     if parent := multiprocessing.parent_process():
         parent.join()
         os._exit(1)  # a killed parent sends its workers nothing: they would wait forever
+
+
+def decoding_s(path: str | os.PathLike[str]) -> float:
+    """The seconds of processor time after which a file's decoder will never return, for `map_unordered`."""
+    try:
+        return BASE_S + S_PER_MB * os.path.getsize(path) / 1e6
+    except OSError:
+        return BASE_S
+
+
+def _limit_processor_time(seconds: float) -> None:
+    """Let the system kill this process when it has taken so much processor time from now on."""
+    if sys.platform != "win32":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_CPU)
+        limit = math.ceil(time.process_time() + seconds)
+        resource.setrlimit(resource.RLIMIT_CPU, (limit if most == resource.RLIM_INFINITY else min(limit, most), most))
 
 
 def _on_ray(

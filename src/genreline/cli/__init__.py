@@ -2,7 +2,7 @@
 
 The files are named after the folders whose work the commands start: `data.py` has `check` and `prepare`.
 
-Exit codes: 0 all is well, 1 an item failed or a check found problems, 2 misuse or bad input, 130 Ctrl-C.
+Exit codes: 0 all is well, 1 an item failed or a check found problems, 2 misuse or bad input, 130 Ctrl-C, 143 SIGTERM.
 """
 
 import errno
@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from genreline.cli import data, demo, predict, study, train, web
+from genreline.cli.signals import Terminated, ended_by_signals
 from genreline.cli.terminal import complain
 from genreline.errors import GenrelineError
 
@@ -36,14 +37,15 @@ class Commands(typer.core.TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run a command; misuse and a GenrelineError end it with one line `error: ...` and code 2, Ctrl-C with 130."""
         try:
-            with _misuse_in_our_words():
+            with ended_by_signals(), _misuse_in_our_words():
                 return super().invoke(ctx)
         except GenrelineError as error:
             complain(error)
             raise typer.Exit(2) from error
         except KeyboardInterrupt as interrupt:
-            typer.echo("genreline: interrupted", err=True)
-            raise typer.Exit(130) from interrupt
+            is_terminated = isinstance(interrupt, Terminated)
+            typer.echo(f"genreline: {'terminated' if is_terminated else 'interrupted'}", err=True)
+            raise typer.Exit(143 if is_terminated else 130) from interrupt
         except OSError as error:
             if error.errno == errno.EPIPE:  # the reader of our output has gone, which typer handles
                 raise

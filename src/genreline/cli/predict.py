@@ -1,6 +1,7 @@
 """The commands of predict/: a model and sounds become timelines."""
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,10 +64,8 @@ def predict(
     fetched, failed = _fetched(audio)
     found = _songs(audio, fetched, out)
     results: dict[int, dict[str, Any]] = {}
-    with progress_bar() as progress:
-        for place, song in progress.track(
-            predict_files(found, model, chosen, jobs, recognizer, strict), len(found), description="predicting"
-        ):
+    with progress_bar() as progress, closing(predict_files(found, model, chosen, jobs, recognizer, strict)) as running:
+        for place, song in progress.track(running, len(found), description="predicting"):
             results[place] = song
             if "error" in song:
                 complain(GenrelineError(song["error"]))

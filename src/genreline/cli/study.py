@@ -1,5 +1,6 @@
 """The commands of study/: many models become an answer."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -64,13 +65,14 @@ def study(
             text = _study_text(chosen.name, left, at_once)
             task = progress.add_task(text, total=len(todo), completed=len(todo) - left)
             progress.advance(task, 0)  # the time left counts from now, not from the end of the first run
-            for job in run_study(todo, jobs, backend.value, ray_address):
-                left -= 1
-                text = _study_text(chosen.name, left, at_once)
-                text += f", done: {escape(job.point.name)}, seed {job.config.seed}"
-                progress.update(task, advance=1, description=text)
-                if not progress.console.is_terminal:  # a log file gets a line a run instead of a display
-                    progress.console.print(f"{text}, {len(todo) - left} of {len(todo)} runs", soft_wrap=True)
+            with closing(run_study(todo, jobs, backend.value, ray_address)) as running:
+                for job in running:
+                    left -= 1
+                    text = _study_text(chosen.name, left, at_once)
+                    text += f", done: {escape(job.point.name)}, seed {job.config.seed}"
+                    progress.update(task, advance=1, description=text)
+                    if not progress.console.is_terminal:  # a log file gets a line a run instead of a display
+                        progress.console.print(f"{text}, {len(todo) - left} of {len(todo)} runs", soft_wrap=True)
         rows = write_table(todo)
         columns = COLUMNS[: COLUMNS.index("test_accuracy") + 1]
         print_table(columns, [[f"{r[c]:.3f}" if isinstance(r[c], float) else r[c] for c in columns] for r in rows])

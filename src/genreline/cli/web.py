@@ -17,6 +17,9 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, help="Songs processed at once, each in a process of 0.5 GB.")] = 2,
 ) -> None:
     """Serve the web page and the HTTP API, until SIGTERM or Ctrl-C."""
+    import signal
+
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # uvicorn drains, and then ends by it
     try:
         from genreline.web.limits import Limits
         from genreline.web.serve import serve

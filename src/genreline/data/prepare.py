@@ -39,7 +39,7 @@ from genreline.data.split import (
 )
 from genreline.errors import AudioError, ConfigError, DataError, GenrelineError
 from genreline.files import DISK_IS_FULL, check_writable, digest_file, json_text, replacing, write_text
-from genreline.parallel import map_unordered
+from genreline.parallel import decoding_s, map_unordered
 
 MANIFEST, SPLIT_FILE, WORK = "manifest.json", "split.csv", ".preparing"
 _LOCK = ".prepare.lock"
@@ -140,7 +140,15 @@ def prepare(
                 mapped: Generator[tuple[Recording, PreparedPart], None, None] = (
                     ((recording, work(recording)) for recording in found.recordings)
                     if jobs == 1 and backend == "processes"
-                    else map_unordered(work, found.recordings, jobs, backend, ray_address)
+                    else map_unordered(
+                        work,
+                        found.recordings,
+                        jobs,
+                        backend,
+                        ray_address,
+                        processor_s=lambda recording: decoding_s(found.root / recording.name),
+                        lost=lambda _, what: PreparedPart("", 0, error=f"its process {what}"),
+                    )
                 )
                 with closing(mapped):
                     parts = _all_parts(found, mapped, strict, on_step)

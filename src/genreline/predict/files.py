@@ -4,8 +4,8 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from genreline.audio.names import SUFFIXES, describe_passed_over, find_audio, title_of
 from genreline.errors import AudioError, ConfigError, DataError, GenrelineError, TruncatedError, first_line
-from genreline.parallel import map_unordered
+from genreline.parallel import decoding_s, map_unordered
 from genreline.predict.player import save_player
 from genreline.predict.recognizer import Recognizer
 
@@ -98,7 +98,7 @@ def predict_files(
     jobs: int | None = None,
     recognizer: Recognizer | None = None,
     strict: bool = False,
-) -> Iterator[tuple[int, dict[str, Any]]]:
+) -> Generator[tuple[int, dict[str, Any]], None, None]:
     """Write each song's timeline in each format; yield (its place in `songs`, its record) as each is done.
 
     A record holds file, duration_s, dominant, overall, n_runs, and the path of each format; or file and error; or, of a
@@ -122,8 +122,19 @@ def predict_files(
         return
     tasks = [_PredictTask(song, model, formats, strict) for song in songs]
     places = {task: i for i, task in enumerate(tasks)}
-    for task, record in map_unordered(_predict_in_worker, tasks, min(jobs, len(songs))):
-        yield places[task], record
+    with closing(
+        map_unordered(_predict_in_worker, tasks, min(jobs, len(songs)), processor_s=_processor_s, lost=_lost)
+    ) as mapped:
+        for task, record in mapped:
+            yield places[task], record
+
+
+def _processor_s(task: _PredictTask) -> float:
+    return decoding_s(task.song.path)
+
+
+def _lost(task: _PredictTask, what: str) -> dict[str, Any]:
+    return {"file": str(task.song.path), "error": f"{task.song.path}: its process {what}; leave it out"}
 
 
 def _predict_in_worker(task: _PredictTask) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import dataclasses
 import io
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -128,7 +129,7 @@ def write_study(study: Study, out: str | Path) -> None:
 
 def run_study(
     jobs: Sequence[StudyRun], n_processes: int, backend: str = "processes", ray_address: str | None = None
-) -> Iterator[StudyRun]:
+) -> Generator[StudyRun, None, None]:
     """Do the runs that are not done yet, side by side, one thread each; yields each job as it is done.
 
     Runs that compare devices are done one after the other: beside each other they would take each other's time. For
@@ -139,8 +140,9 @@ def run_study(
         n_processes = 1
     n_parallel = n_processes if backend == "processes" else None
     missing = [dataclasses.replace(job, n_parallel=n_parallel) for job in jobs if not job.done]
-    for job, _ in map_unordered(run_job, missing, n_processes, backend, ray_address):
-        yield job
+    with closing(map_unordered(run_job, missing, n_processes, backend, ray_address)) as mapped:
+        for job, _ in mapped:
+            yield job
 
 
 def run_job(job: StudyRun) -> None:

@@ -1,0 +1,55 @@
+"""Ctrl-C and SIGTERM end a command soon, whatever it is doing."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from genreline.signals import raising
+
+_PATIENCE_S = 1.0
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a command as Ctrl-C does, but for its exit code."""
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM raises Terminated, Ctrl-C KeyboardInterrupt; while a decoder hangs, the process ends without them.
+
+    Python acts on a signal when the function of C that runs at that time returns, which a hung decoder's never does.
+    """
+    if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
+        yield
+        return
+    arrived, write = os.pipe()
+    os.set_blocking(write, False)
+    acted = threading.Event()
+
+    def error(number: int) -> BaseException:
+        acted.set()
+        return Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
+
+    act = raising(error)
+
+    def watch() -> None:
+        with open(arrived, "rb", buffering=0) as signals:
+            while number := signals.read(1):
+                # Whoever has put in a handler of their own knows better.
+                if signal.getsignal(number[0]) is act and not acted.wait(_PATIENCE_S):
+                    os.write(2, b"\ngenreline: interrupted\n")
+                    os._exit(128 + number[0])
+
+    before = {number: signal.signal(number, act) for number in (signal.SIGINT, signal.SIGTERM)}
+    wakeup_fd = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(wakeup_fd)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(write)
