@@ -34,6 +34,7 @@ from genreline.audio.features import melgrams, segments
 from genreline.cli import app
 from genreline.errors import AudioError, ConfigError
 from genreline.fetch import bounded_http, ytdlp
+from genreline.fetch import cache as cache_module
 from genreline.fetch.bounded_http import is_public
 from genreline.fetch.cache import discard, entry_name, fetch, file_stem, is_url
 
@@ -458,7 +459,7 @@ def test_a_url_s_sound_is_decoded_once(kind, world, tmp_path, monkeypatch):
 def test_a_sound_that_lasts_longer_than_it_says_is_bounded(world, tmp_path, monkeypatch, capsys):
     """A flac from a pipe states no duration: what it holds is known from decoding alone."""
     monkeypatch.setenv("GENRELINE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("genreline.fetch.cache.MAX_DURATION_S", 40.0)
+    monkeypatch.setattr(cache_module, "MAX_DURATION_S", 40.0)
     read_s = count_decoding(monkeypatch)
     buffer = io.BytesIO()
     soundfile.write(buffer, np.tile(TONE, 100), RATE_HZ, format="FLAC")
@@ -696,7 +697,7 @@ def test_without_yt_dlp_the_extra_is_named(missing, monkeypatch, tmp_path):
     monkeypatch.delenv("GENRELINE_CACHE", raising=False)
     monkeypatch.setitem(sys.modules, missing, None)
     monkeypatch.delitem(sys.modules, "genreline.fetch.ytdlp", raising=False)
-    monkeypatch.delattr("genreline.fetch.ytdlp", raising=False)
+    monkeypatch.delattr(sys.modules["genreline.fetch"], "ytdlp", raising=False)
     with pytest.raises(ConfigError, match=r"pip install 'genreline\[youtube\]'"):
         fetch("http://127.0.0.1/song.mp3")
 
