@@ -21,7 +21,7 @@ from matplotlib.text import Text
 from genreline.errors import ConfigError, DataError, GenrelineError
 from genreline.predict import style
 from genreline.predict.plot import draw, save_picture
-from genreline.predict.timeline import Timeline
+from genreline.predict.timeline import Timeline, in_words
 
 GENRES = ("blues", "classical", "hiphop", "rock_metal_hardrock")
 
@@ -80,7 +80,7 @@ def test_the_dominant_genre_is_bold_and_the_shares_are_written() -> None:
     assert ax.get_title(loc="left") == "Frozen"
     assert {f"{share:.0%}" for share in timeline.overall.values()} <= set(texts(ax))
     share = f"{timeline.overall[timeline.dominant]:.0%}"
-    assert f"dominant genre: {timeline.dominant} ({share})    duration: 0:30" in texts(ax)
+    assert f"dominant genre: {in_words(timeline.dominant)} ({share})    duration: 0:30" in texts(ax)
 
 
 @pytest.mark.slow

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 
 import numpy as np
@@ -9,8 +10,10 @@ from genreline.audio.decode import blocks, decode
 from genreline.audio.features import melgrams, segments
 from genreline.data.loaders import make_loader, split_tensor
 from genreline.errors import AudioError, CheckpointError, ConfigError
+from genreline.predict.context import Context
 from genreline.predict.recognizer import Recognizer, infer
-from genreline.train.checkpoint import Model
+from genreline.train.calibrate import Calibration
+from genreline.train.checkpoint import Model, load_model
 from genreline.train.config import load_config
 from genreline.train.loop import fit
 
@@ -127,3 +130,16 @@ def test_blocks_at_another_rate_are_resampled_or_refused(model, song):
         list(recognizer.predict_blocks(blocks(song, 10, rate_hz=44100)))
     with pytest.raises(AudioError, match="of type list"):
         list(recognizer.predict_blocks([[0.0] * 8000]))
+
+
+def test_a_model_with_context_smooths_files_and_raw_does_not():
+    model = load_model("genres7-cnn")
+    with_context = dataclasses.replace(model, calibration=Calibration(temperature=2.0, stay=0.95, evidence=0.5))
+    waveform = np.random.default_rng(0).normal(0, 0.1, 8000 * 6).astype(np.float32)
+    alone, smoothed = Recognizer(with_context, raw=True)(waveform), Recognizer(with_context)(waveform)
+    np.testing.assert_allclose(smoothed.probabilities, Context(0.95, 0.5).smooth(alone.probabilities), atol=1e-6)
+    assert smoothed.raw_labels == alone.labels
+    assert alone.raw_labels == ()
+    cold = Recognizer(model)(waveform).probabilities
+    warm = np.sqrt(cold) / np.sqrt(cold).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(alone.probabilities, warm, atol=1e-5)

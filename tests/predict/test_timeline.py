@@ -401,3 +401,61 @@ def test_pandas_gets_the_table(song, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(GenrelineError, match="pip install pandas"):
         song.to_pandas()
+
+
+@pytest.fixture
+def smoothed():
+    alone = Timeline(("not_music", "rock"), np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]]), 2.5, "A title", "a model")
+    return alone.smoothed(np.array([[0.95, 0.05], [0.9, 0.1], [0.92, 0.08]], np.float32))
+
+
+def test_a_smoothed_timeline_shows_its_neighbours_say_and_keeps_each_second_alone(smoothed):
+    assert smoothed.labels == ("not_music",) * 3
+    assert smoothed.raw_labels == ("not_music", "rock", "not_music")
+    assert smoothed.raw_confidence.tolist() == pytest.approx([0.9, 0.6, 0.7])
+    assert len(smoothed.runs()) == 1
+    header, _, second, *_ = smoothed.to_csv().splitlines()
+    assert header == "start_s,end_s,label,confidence,label_raw,confidence_raw,not_music,rock"
+    assert second == "1,2,not_music,0.9000,rock,0.6000,0.9000,0.1000"
+    seconds = smoothed.to_dict()["seconds"]
+    assert [(each["label"], each["label_raw"], each["confidence_raw"]) for each in seconds[:2]] == [
+        ("not_music", "not_music", 0.9),
+        ("not_music", "rock", 0.6),
+    ]
+
+
+def test_smoothed_timelines_are_read_as_they_were_written(smoothed):
+    assert Timeline.from_json(smoothed.to_json()).to_dict() == smoothed.to_dict()
+    read = Timeline.from_csv(smoothed.to_csv())
+    assert (read.labels, read.raw_labels) == (smoothed.labels, smoothed.raw_labels)
+    np.testing.assert_allclose(read.raw_confidence, smoothed.raw_confidence, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("shares", "margin", "verdict"),
+    [
+        ((0.1, 0.5, 0.4), 0.05, "rock"),
+        ((0.1, 0.5, 0.4), 0.2, "unsure between rock and pop"),
+        ((0.6, 0.3, 0.1), 0.1, "not music"),
+        ((0.42, 0.38, 0.2), 0.1, "unsure between not music and rock"),
+    ],
+)
+def test_the_verdict_says_when_the_song_is_unsure(shares, margin, verdict):
+    timeline = Timeline(("not_music", "rock", "pop"), np.array([shares] * 4), 4, unsure_margin=margin)
+    assert timeline.verdict == verdict
+    assert Timeline.from_json(timeline.to_json()).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"raw_labels": ("rock",)},
+        {"raw_labels": ("jazz", "rock"), "raw_confidence": [0.5, 0.5]},
+        {"raw_labels": ("rock", "rock"), "raw_confidence": [0.5, 1.5]},
+        {"raw_labels": ("rock", "rock"), "raw_confidence": [0.5, np.nan]},
+        {"unsure_margin": -0.1},
+    ],
+)
+def test_raw_seconds_that_do_not_belong_are_refused(changes):
+    with pytest.raises(DataError, match=r"raw_labels|unsure_margin"):
+        Timeline(("rock", "pop"), np.array([[0.5, 0.5]] * 2), 2, **changes)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from genreline.data.loaders import make_loader, split_tensor
 from genreline.errors import CheckpointError
 from genreline.train import checkpoint
+from genreline.train.calibrate import Calibration
 from genreline.train.checkpoint import Model, load_model, save_model
 from genreline.train.config import load_config
 from genreline.train.loop import fit, predict
@@ -127,3 +129,27 @@ def test_a_diverged_runs_nan_stays_valid_json(mfccs, tmp_path):
     assert saved["training"]["status"] == "diverged"
     assert saved["training"]["history"][-1]["train_loss"] is None
     assert np.isfinite(saved["training"]["best_epoch"])
+
+
+def test_the_calibration_is_kept_and_an_earlier_folder_has_none(trained, tmp_path):
+    model, _ = trained
+    calibration = Calibration(temperature=1.3, stay=0.95, evidence=0.4, unsure_margin=0.1)
+    save_model(dataclasses.replace(model, calibration=calibration), tmp_path / "model")
+    assert load_model(tmp_path / "model").calibration == calibration
+    path = tmp_path / "model" / "model.json"
+    description = json.loads(path.read_text())
+    del description["calibration"]
+    path.write_text(json.dumps(description))
+    assert load_model(tmp_path / "model").calibration == Calibration()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"temperature": 0}, {"stay": 0.1}, {"evidence": 2}, {"unsure_margin": "a"}, {"x": 1}]
+)
+def test_a_calibration_out_of_bounds_is_refused(trained, tmp_path, wrong):
+    model, _ = trained
+    save_model(model, tmp_path / "model")
+    path = tmp_path / "model" / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "calibration": wrong}))
+    with pytest.raises(CheckpointError, match="is not a model that can be read"):
+        load_model(tmp_path / "model")

@@ -84,7 +84,7 @@ def test_a_real_recording(service, open_service, until, shared):
     drop(page, path.read_bytes(), path.name)
     until(page, DONE)
     timeline = Recognizer.load()(path)
-    assert page.locator("#verdict strong").inner_text() == timeline.dominant
+    assert page.locator("#verdict strong").inner_text() == timeline.verdict
     assert page.locator(".timeline-run-label").all_inner_texts() == [run.label for run in timeline.runs()]
     assert page.get_by_role("status").count() == 2  # what a screen reader says by itself
 
@@ -95,9 +95,8 @@ def test_the_verdict_and_the_runs_are_the_timelines(service, open_service, until
     until(page, DONE)
     timeline = Recognizer.load()(song)
     verdict = page.locator("#verdict").inner_text().replace("\u00a0", " ")
-    assert verdict.startswith(
-        f"Sounds like {timeline.dominant}, with {timeline.overall[timeline.dominant]:.0%}".replace("%", " %")
-    )
+    assert timeline.verdict in verdict
+    assert f"{timeline.overall[timeline.dominant]:.0%}".replace("%", " %") in verdict
     runs = page.locator(".timeline-run-label").all_inner_texts()
     assert runs == [run.label for run in timeline.runs()]
     assert page.title() == "song \u2013 genreline"
@@ -170,7 +169,7 @@ def test_another_model_hears_the_same_song(service, open_service, until, song):
     until(page, "document.getElementById('status').textContent.includes('course-fnn')")
     expected = Recognizer.load("course-fnn")(song)
     assert page.locator(".timeline-name").all_inner_texts() == list(expected.classes)
-    assert page.locator("#verdict strong").inner_text() == expected.dominant
+    assert page.locator("#verdict strong").inner_text() == expected.verdict
     page.click("#about")
     assert page.locator("#card h1").inner_text() == "course-fnn"
     assert page.locator("#card table").count() > 0

@@ -37,6 +37,7 @@ def predict(
         int | None, typer.Option(metavar="HZ", help="The stream is raw: 16-bit mono samples at this rate.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Write nothing of a file that ends early.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Predict each second alone, without its neighbours.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the timeline of each song, STEM.csv and STEM.png, and print a summary; exit 1 if a song failed.
@@ -49,7 +50,7 @@ def predict(
     if "-" in audio:
         if len(audio) > 1 or as_json:
             raise ConfigError("-: a stream must be the only input, and its output is CSV; omit other files and --json")
-        _predict_stream(model, raw_rate_hz)
+        _predict_stream(model, raw_rate_hz, raw)
         return
     if raw_rate_hz is not None:
         raise ConfigError("--raw-rate-hz: only applies to a stream; give - instead of files")
@@ -60,11 +61,12 @@ def predict(
 
     chosen = parse_formats(formats)
     check_writable(out)
-    recognizer = Recognizer.load(model)  # first, so that a bad model is reported before any work
+    recognizer = Recognizer.load(model, raw)  # first, so that a bad model is reported before any work
     fetched, failed = _fetched(audio)
     found = _songs(audio, fetched, out)
     results: dict[int, dict[str, Any]] = {}
-    with progress_bar() as progress, closing(predict_files(found, model, chosen, jobs, recognizer, strict)) as running:
+    running = predict_files(found, model, chosen, jobs, recognizer, strict, raw)
+    with progress_bar() as progress, closing(running):
         for place, song in progress.track(running, len(found), description="predicting"):
             results[place] = song
             if "error" in song:
@@ -80,7 +82,7 @@ def predict(
             [
                 song["file"],
                 f"{song['duration_s']:.1f}",
-                song["dominant"],
+                song["verdict"],
                 f"{song['overall'][song['dominant']]:.0%}",
                 song["n_runs"],
                 song[chosen[0]],
@@ -162,11 +164,11 @@ def compare(
         raise typer.Exit(1)
 
 
-def _predict_stream(model: str, raw_rate_hz: int | None) -> None:
+def _predict_stream(model: str, raw_rate_hz: int | None, raw: bool) -> None:
     from genreline.predict.recognizer import Recognizer
     from genreline.predict.stream import predict_stream
 
-    recognizer = Recognizer.load(model)
+    recognizer = Recognizer.load(model, raw)
     with open(0, "rb", buffering=0, closefd=False) as stdin:
         predict_stream(recognizer, stdin, sys.stdout, raw_rate_hz)
 

@@ -43,6 +43,7 @@ class _PredictTask:
     model: str
     formats: tuple[str, ...]
     strict: bool
+    raw: bool
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
@@ -98,17 +99,19 @@ def predict_files(
     jobs: int | None = None,
     recognizer: Recognizer | None = None,
     strict: bool = False,
+    raw: bool = False,
 ) -> Generator[tuple[int, dict[str, Any]], None, None]:
     """Write each song's timeline in each format; yield (its place in `songs`, its record) as each is done.
 
-    A record holds file, duration_s, dominant, overall, n_runs, and the path of each format; or file and error; or, of a
-    file that ends early, all of these: its timeline is that of what could be read.
+    A record holds file, duration_s, dominant, verdict, overall, n_runs, and the path of each format; or file and error;
+    or, of a file that ends early, all of these: its timeline is that of what could be read.
 
     Args:
         model: a model folder, or the name of one that ships.
         jobs: the number of processes; 1 means this one. Default: one for every eight songs, at most one for each core.
         recognizer: the model, if it is loaded already. Other processes load it by its name.
         strict: write nothing of a file that ends early.
+        raw: predict each second alone (`Recognizer`).
 
     Raises:
         CheckpointError: the model cannot be loaded.
@@ -116,11 +119,11 @@ def predict_files(
     if jobs is None:
         jobs = min(os.cpu_count() or 1, -(-len(songs) // _SONGS_A_PROCESS))
     if jobs == 1 or len(songs) <= 1:
-        recognizer = recognizer or Recognizer.load(model)
+        recognizer = recognizer or Recognizer.load(model, raw)
         for i, song in enumerate(songs):
             yield i, _predict_file(song, recognizer, formats, strict)
         return
-    tasks = [_PredictTask(song, model, formats, strict) for song in songs]
+    tasks = [_PredictTask(song, model, formats, strict, raw) for song in songs]
     places = {task: i for i, task in enumerate(tasks)}
     with closing(
         map_unordered(_predict_in_worker, tasks, min(jobs, len(songs)), processor_s=_processor_s, lost=_lost)
@@ -142,7 +145,7 @@ def _predict_in_worker(task: _PredictTask) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(1)
-    return _predict_file(task.song, _load_once(task.model), task.formats, task.strict)
+    return _predict_file(task.song, _load_once(task.model, task.raw), task.formats, task.strict)
 
 
 def _predict_file(song: SongTask, recognizer: Recognizer, formats: tuple[str, ...], strict: bool) -> dict[str, Any]:
@@ -187,6 +190,7 @@ def _predict_source(
         **written,
         "duration_s": timeline.duration_s,
         "dominant": timeline.dominant,
+        "verdict": timeline.verdict,
         "overall": timeline.overall,
         "n_runs": len(timeline.runs()),
     }
@@ -210,6 +214,6 @@ def _readable_again(path: Path) -> Iterator[Path | BinaryIO]:
 
 
 @cache
-def _load_once(model: str) -> Recognizer:
+def _load_once(model: str, raw: bool) -> Recognizer:
     """The recognizer of a model, which a worker process loads for its first song and keeps."""
-    return Recognizer.load(model)
+    return Recognizer.load(model, raw)

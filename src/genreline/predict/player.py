@@ -10,7 +10,7 @@ from string import Template
 from genreline.audio.decode import AudioSource
 from genreline.audio.encode import Playable, playable
 from genreline.files import write_text
-from genreline.predict.timeline import Timeline, format_time
+from genreline.predict.timeline import Timeline, format_time, in_words
 
 
 def to_html(timeline: Timeline, source: AudioSource | None) -> str:
@@ -39,7 +39,8 @@ def to_html(timeline: Timeline, source: AudioSource | None) -> str:
         style=style,
         script=script,
         title=html.escape(timeline.title or "Genre timeline"),
-        dominant=html.escape(timeline.dominant),
+        verdict=html.escape(timeline.verdict),
+        dominant=html.escape(in_words(timeline.dominant)),
         share=f"{timeline.overall[timeline.dominant]:.0%}",
         duration=format_time(timeline.duration_s),
         model=html.escape(timeline.model or "a network"),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from genreline.errors import ConfigError, DataError
 from genreline.files import replacing
 from genreline.predict.style import can_be_drawn, ellipsize, fonts_for, plain_style, without_lost_signs
-from genreline.predict.timeline import Timeline, format_time
+from genreline.predict.timeline import Timeline, format_time, in_words
 
 _WINNER, _TINT, _OTHER, _EMPTY = "#00588f", "#c3dcef", "#a6adb4", "#f4f5f7"
 _INK, _FAINT = "#1c2126", "#626a72"
@@ -155,8 +155,10 @@ def _head(timeline: Timeline, ax: Axes) -> None:
         parse_math=False,
         fontfamily=fonts_for(title),
     )
-    dominant, share = ellipsize(timeline.dominant, 28), timeline.overall[timeline.dominant]
-    text = f"dominant genre: {dominant} ({share:.0%})    duration: {format_time(timeline.duration_s)}"
+    dominant, share = ellipsize(in_words(timeline.dominant), 28), timeline.overall[timeline.dominant]
+    sure = f"dominant genre: {dominant} ({share:.0%})"
+    verdict = ellipsize(timeline.verdict, 70) if timeline.is_unsure else sure
+    text = f"{verdict}    duration: {format_time(timeline.duration_s)}"
     ax.annotate(
         text,
         (0, 1),

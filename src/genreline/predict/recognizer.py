@@ -4,7 +4,7 @@ Three steps, each usable alone: `features()` of a waveform's segments (audio/fea
 predictions, and the Recognizer from any sound to a Timeline.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from genreline.audio.features import features, segments
 from genreline.audio.names import title_of
 from genreline.data.loaders import Loader, make_loader
 from genreline.errors import AudioError, ConfigError, TruncatedError
+from genreline.predict.context import Context
 from genreline.predict.timeline import Timeline
 from genreline.train.checkpoint import Model, load_model
 from genreline.train.loop import evaluating
@@ -43,15 +44,23 @@ class Recognizer:
     >>> recognizer = Recognizer.load("genres7-cnn")
     >>> timeline = recognizer("song.mp3")
     >>> timeline.dominant
+
+    Args:
+        model: whose calibration says whether a second's label depends on its neighbours (`context`).
+        raw: predict each second alone, as `infer` does, whatever the model says.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, raw: bool = False) -> None:
         self.model = model
+        calibration = model.calibration
+        self.context = None
+        if calibration.stay is not None and not raw:
+            self.context = Context(calibration.stay, calibration.evidence)
 
     @classmethod
-    def load(cls, model: str | Path = DEFAULT_MODEL) -> "Recognizer":
+    def load(cls, model: str | Path = DEFAULT_MODEL, raw: bool = False) -> "Recognizer":
         """The recognizer of a model folder, or of a model that ships, by name. Raises CheckpointError."""
-        return cls(load_model(model))
+        return cls(load_model(model), raw)
 
     def __call__(
         self, source: AudioSource | Array, rate_hz: int | None = None, max_duration_s: float | None = None
@@ -91,18 +100,23 @@ class Recognizer:
                 rows.append(probabilities)
         except TruncatedError as error:
             if rows:
-                error.timeline = self._timeline(rows, n_samples, title)
+                error.timeline = self.timeline(np.concatenate(rows), n_samples / RATE_HZ, title)
             raise
-        return self._timeline(rows, n_samples, title)
+        return self.timeline(np.concatenate(rows), n_samples / RATE_HZ, title)
 
-    def _timeline(self, rows: list[NDArray[np.float32]], n_samples: int, title: str) -> Timeline:
-        return Timeline(
-            classes=self.model.classes,
-            probabilities=np.concatenate(rows),
-            duration_s=n_samples / RATE_HZ,
-            title=title,
-            model=self.model.name,
+    def follower(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+        """What to put the blocks of one song through, in their order, to see each second with those before it."""
+        return self.context.follower() if self.context else lambda probabilities: probabilities
+
+    def timeline(self, probabilities: NDArray[np.float32], duration_s: float, title: str = "") -> Timeline:
+        """The timeline of a song whose seconds `predict_blocks` has given, (N, n_classes) float32, all of them."""
+        model = self.model
+        timeline = Timeline(
+            model.classes, probabilities, duration_s, title, model.name, unsure_margin=model.calibration.unsure_margin
         )
+        if self.context is None:
+            return timeline
+        return timeline.smoothed(self.context.smooth(probabilities))
 
     def predict_blocks(
         self, waveforms: Iterable[Array], rate_hz: int = RATE_HZ
@@ -117,7 +131,8 @@ class Recognizer:
             rate_hz: samples a second of the waveforms.
 
         Yields:
-            The block, (samples,) float32 at 8 kHz, and its probabilities, (seconds, n_classes) float32.
+            The block, (samples,) float32 at 8 kHz, and its probabilities, (seconds, n_classes) float32: of each second
+            alone (`context` has what its neighbours say).
 
         Raises:
             AudioError: a block is not one channel of floats, or is not whole seconds although another one follows.
@@ -125,7 +140,11 @@ class Recognizer:
         checked = map(_mono, waveforms)
         for waveform in _whole_seconds(checked) if rate_hz == RATE_HZ else resampled_blocks(checked, rate_hz):
             inputs = features(segments(waveform), self.model.config.features).float()
-            rows = [_probabilities(self.model.network, batch) for (batch,) in make_loader(inputs, batch_size=64)]
+            temperature = self.model.calibration.temperature
+            rows = [
+                _probabilities(self.model.network, batch, temperature)
+                for (batch,) in make_loader(inputs, batch_size=64)
+            ]
             yield waveform, torch.cat(rows).numpy().astype(np.float32)
 
 
@@ -160,7 +179,7 @@ def _whole_seconds(waveforms: Iterable[Waveform]) -> Iterator[Waveform]:
 
 
 @torch.no_grad()
-def _probabilities(model: nn.Module, inputs: Tensor) -> Tensor:
+def _probabilities(model: nn.Module, inputs: Tensor, temperature: float = 1.0) -> Tensor:
     """(N, *shape) -> (N, n_classes) that sum to 1, the model in evaluation mode meanwhile."""
     with evaluating(model):
-        return torch.softmax(model(inputs), dim=1)
+        return torch.softmax(model(inputs) / temperature, dim=1)

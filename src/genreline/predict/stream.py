@@ -18,6 +18,9 @@ from genreline.predict.timeline import csv_header, csv_row
 def predict_stream(recognizer: Recognizer, stream: io.FileIO, out: TextIO, raw_rate_hz: int | None = None) -> None:
     """Write the rows of `Timeline.to_csv` to `out`, each as soon as its second has arrived, until the stream ends.
 
+    A model with context gives each second its probabilities given those up to it: what is still to come, of which a
+    file's timeline makes use too, a stream does not know.
+
     Ctrl-C acts like the stream's end: what has arrived is predicted, a last part of a second too, and then
     KeyboardInterrupt is raised. A second Ctrl-C does not wait for that. Call it in the main thread.
 
@@ -28,15 +31,17 @@ def predict_stream(recognizer: Recognizer, stream: io.FileIO, out: TextIO, raw_r
     Raises:
         AudioError: see `genreline.audio.decode.decode`; what arrived before it has been written by then.
     """
-    classes = recognizer.model.classes
-    out.write(csv_header(classes))
+    classes, has_context = recognizer.model.classes, recognizer.context is not None
+    follow = recognizer.follower()
+    out.write(csv_header(classes, with_raw=has_context))
     out.flush()
     with _until_interrupted(stream) as source:
         try:
             for second, (waveform, rows) in enumerate(
                 recognizer.predict_blocks(arriving(source, raw_rate_hz=raw_rate_hz))
             ):
-                out.write(csv_row(classes, second, second + len(waveform) / RATE_HZ, rows[0]))
+                raw = (classes[int(rows[0].argmax())], float(rows[0].max())) if has_context else None
+                out.write(csv_row(classes, second, second + len(waveform) / RATE_HZ, follow(rows)[0], raw))
                 out.flush()
         except AudioError:
             if not source.is_interrupted:  # which cuts off any file

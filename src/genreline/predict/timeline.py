@@ -9,7 +9,7 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas  # type: ignore[import-untyped]
 
 _FIXED_COLUMNS = ["start_s", "end_s", "label", "confidence"]
+_RAW_COLUMNS = ["label_raw", "confidence_raw"]
 _JAMS_VERSION = "0.3.5"  # of the schema that a test validates against
 
 
@@ -49,6 +50,9 @@ class Timeline:
         duration_s: seconds, N-1 < duration_s <= N; the last row speaks for what is left.
         title: the song's.
         model: the name of the model that predicted it.
+        raw_labels, raw_confidence: where the probabilities have been smoothed over the song's seconds, the label of
+            each second alone, N names, and its probability, (N,) float32; else empty.
+        unsure_margin: what the two most probable classes of the song must at least be apart to name one of them.
 
     Raises:
         DataError: the arguments do not belong together, or are not probabilities.
@@ -59,6 +63,9 @@ class Timeline:
     duration_s: float
     title: str = ""
     model: str = ""
+    raw_labels: tuple[str, ...] = ()
+    raw_confidence: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    unsure_margin: float = 0.0
 
     def __post_init__(self) -> None:
         if isinstance(self.classes, str):
@@ -78,7 +85,16 @@ class Timeline:
             raise DataError(f"probabilities of second {bad[0]}: {bad[1]}")
         if not len(probabilities) - 1 < duration_s <= len(probabilities):
             raise DataError(f"duration_s: {duration_s} does not fit {len(probabilities)} rows of one second")
-        probabilities.flags.writeable = False
+        raw_confidence = np.array(self.raw_confidence, dtype=np.float32)
+        raw_labels = tuple(_writable(name) for name in self.raw_labels)
+        if len(raw_labels) not in (0, len(probabilities)) or raw_confidence.shape != (len(raw_labels),):
+            raise DataError(f"raw_labels, raw_confidence: not one for each of {len(probabilities)} seconds, or none")
+        if set(raw_labels) - set(classes) or not ((raw_confidence >= 0) & (raw_confidence <= 1)).all():
+            raise DataError("raw_labels, raw_confidence: must be among the classes, and from 0 to 1")
+        if not 0 <= self.unsure_margin <= 1:
+            raise DataError(f"unsure_margin: {self.unsure_margin} is not from 0 to 1")
+        probabilities.flags.writeable = raw_confidence.flags.writeable = False
+        vars(self).update(raw_labels=raw_labels, raw_confidence=raw_confidence, unsure_margin=float(self.unsure_margin))
         # vars(), because a frozen dataclass takes no assignments.
         vars(self).update(classes=classes, probabilities=probabilities, duration_s=duration_s)
         vars(self).update(title=_writable(self.title), model=_writable(self.model))
@@ -121,6 +137,28 @@ class Timeline:
         overall = self.overall
         return max(self.classes, key=overall.__getitem__)
 
+    @property
+    def verdict(self) -> str:
+        """What to say of the whole song: its dominant genre, or "unsure between rock and pop" where two are too near.
+
+        A class is named in words: `not_music` is "not music".
+        """
+        if self.is_unsure:
+            overall = self.overall
+            first, second, *_ = sorted(overall, key=lambda name: -overall[name])
+            return f"unsure between {in_words(first)} and {in_words(second)}"
+        return in_words(self.dominant)
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether the two most probable classes of the whole song are nearer than `unsure_margin`."""
+        highest = sorted(self.overall.values(), reverse=True)
+        return len(highest) > 1 and highest[0] - highest[1] < self.unsure_margin
+
+    def smoothed(self, probabilities: NDArray[np.float32]) -> Self:
+        """The timeline with probabilities (N, C) in place of its own, whose labels and confidence it keeps as raw."""
+        return replace(self, probabilities=probabilities, raw_labels=self.labels, raw_confidence=self.confidence)
+
     def runs(self) -> list[Run]:
         """Equal consecutive labels as one stretch each: they cover the song without gap or overlap."""
         winners = self.probabilities.argmax(axis=1)
@@ -132,17 +170,24 @@ class Timeline:
         return [Run(float(start), float(end), self.classes[winner], float(mean)) for start, end, winner, mean in rows]
 
     def to_csv(self) -> str:
-        """A table with a row a second: start_s, end_s, label, confidence, then a column a class (four decimals)."""
-        seconds = enumerate(zip(self.end_s.tolist(), self.probabilities, strict=True))
-        rows = (csv_row(self.classes, i, end_s, probabilities) for i, (end_s, probabilities) in seconds)
-        return csv_header(self.classes) + "".join(rows)
+        """A table with a row a second: start_s, end_s, label, confidence, then a column a class (four decimals).
+
+        Where the probabilities are smoothed, the columns label_raw and confidence_raw come before those of the classes.
+        """
+        raw = list(zip(self.raw_labels, self.raw_confidence.tolist(), strict=True))
+        rows = (
+            csv_row(self.classes, i, end_s, probabilities, raw[i] if raw else None)
+            for i, (end_s, probabilities) in enumerate(zip(self.end_s.tolist(), self.probabilities, strict=True))
+        )
+        return csv_header(self.classes, bool(self.raw_labels)) + "".join(rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain Python, lossless: what goes between processes, into JSON and to pages.
 
         Returns:
-            title, model, duration_s, classes (a list), dominant, overall (class -> mean probability), runs (a list of
-            start_s, end_s, label, confidence) and seconds (a list of the same four and probabilities, class -> float).
+            title, model, duration_s, classes (a list), dominant, verdict, unsure_margin, overall (class -> mean
+            probability), runs (a list of start_s, end_s, label, confidence) and seconds (a list of the same four and
+            probabilities, class -> float; and where they are smoothed, label_raw and confidence_raw).
         """
         # Through text, because .1 as float32 is 0.10000000149011612 as float64: the shortest digits round-trip.
         rows: list[list[float]] = self.probabilities.astype(str).astype(np.float64).tolist()
@@ -153,12 +198,18 @@ class Timeline:
                 self.start_s.tolist(), self.end_s.tolist(), self.labels, rows, strict=True
             )
         ]
+        if self.raw_labels:
+            alone = self.raw_confidence.astype(str).astype(np.float64).tolist()
+            for second, label, confidence in zip(seconds, self.raw_labels, alone, strict=True):
+                second |= {"label_raw": label, "confidence_raw": confidence}
         return {
             "title": self.title,
             "model": self.model,
             "duration_s": self.duration_s,
             "classes": list(self.classes),
             "dominant": self.dominant,
+            "verdict": self.verdict,
+            "unsure_margin": self.unsure_margin,
             "overall": {name: round(share, 6) for name, share in self.overall.items()},
             "runs": [run._replace(confidence=round(run.confidence, 6))._asdict() for run in self.runs()],
             "seconds": seconds,
@@ -258,10 +309,12 @@ class Timeline:
         reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
         lines: list[int] = []
         rows: list[list[float]] = []
+        raw: list[tuple[str, float]] = []
         end_s = 0.0
         try:
             header = next(reader, [])
-            classes = header[len(_FIXED_COLUMNS) :]
+            n_fixed = len(_FIXED_COLUMNS) + len(_RAW_COLUMNS) * (header[len(_FIXED_COLUMNS) :][:2] == _RAW_COLUMNS)
+            classes = header[n_fixed:]
             if header[: len(_FIXED_COLUMNS)] != _FIXED_COLUMNS:
                 raise ValueError(f"the header must begin with {','.join(_FIXED_COLUMNS)}")
             for fields in filter(None, reader):
@@ -270,13 +323,17 @@ class Timeline:
                 start_s, last_end_s, end_s = float(fields[0]), end_s, float(fields[1])
                 if start_s != len(rows) or start_s != last_end_s or not start_s < end_s <= start_s + 1:
                     raise ValueError(f"{fields[0]} to {fields[1]} s is not second {len(rows)}")
-                rows.append(_with_label([float(p) for p in fields[len(_FIXED_COLUMNS) :]], classes, fields[2]))
+                rows.append(_with_label([float(p) for p in fields[n_fixed:]], classes, fields[2]))
+                if n_fixed > len(_FIXED_COLUMNS):
+                    raw.append((fields[4], float(fields[5])))
                 lines.append(reader.line_num)
         except (ValueError, csv.Error) as error:
             raise DataError(f"CSV line {reader.line_num}: {error}") from error
         if rows and (bad := _bad_row(np.array(rows))):
             raise DataError(f"CSV line {lines[bad[0]]}: {bad[1]}")
-        return cls(tuple(classes), np.array(rows, dtype=np.float32).reshape(len(rows), len(classes)), end_s)
+        probabilities = np.array(rows, dtype=np.float32).reshape(len(rows), len(classes))
+        labels, confidence = tuple(label for label, _ in raw), np.array([each for _, each in raw], np.float32)
+        return cls(tuple(classes), probabilities, end_s, raw_labels=labels, raw_confidence=confidence)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -307,7 +364,17 @@ class Timeline:
             classes = tuple(data["classes"])
             for second in data["seconds"]:
                 rows.append([float(second["probabilities"][name]) for name in classes])
-            return cls(classes, np.array(rows), data["duration_s"], data["title"], data["model"])
+            raw = [second for second in data["seconds"] if "label_raw" in second]
+            return cls(
+                classes,
+                np.array(rows),
+                data["duration_s"],
+                data["title"],
+                data["model"],
+                tuple(str(second["label_raw"]) for second in raw),
+                np.array([float(second["confidence_raw"]) for second in raw], np.float32),
+                float(data.get("unsure_margin", 0.0)),
+            )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"timeline, after {len(rows)} seconds: {type(error).__name__} ({error})") from error
 
@@ -320,17 +387,35 @@ def format_time(second: float, hours: bool = False) -> str:
     return f"{minutes}:{seconds:02}"
 
 
-def csv_header(classes: Sequence[str]) -> str:
+def in_words(name: str) -> str:
+    """A class's name as a text has it: `not_music` is not music."""
+    return name.replace("_", " ")
+
+
+def csv_header(classes: Sequence[str], with_raw: bool = False) -> str:
     """The first line of `Timeline.to_csv`."""
-    return _csv_line([*_FIXED_COLUMNS, *classes], classes)
+    return _csv_line([*_FIXED_COLUMNS, *(_RAW_COLUMNS if with_raw else []), *classes], classes)
 
 
-def csv_row(classes: Sequence[str], start_s: int, end_s: float, probabilities: NDArray[np.float32]) -> str:
-    """The line of `Timeline.to_csv` for the second from start_s to end_s; probabilities (C,)."""
+def csv_row(
+    classes: Sequence[str],
+    start_s: int,
+    end_s: float,
+    probabilities: NDArray[np.float32],
+    raw: tuple[str, float] | None = None,
+) -> str:
+    """The line of `Timeline.to_csv` for the second from start_s to end_s.
+
+    Args:
+        probabilities: (C,).
+        raw: the label and the confidence of the second alone, if there are such columns.
+    """
     winner = int(probabilities.argmax())
     end = max(round(end_s, 3), start_s + 0.001)  # a last second of 0.1 ms must not round to nothing
-    shares = (f"{p:.4f}" for p in (probabilities[winner], *probabilities))
-    return _csv_line([start_s, f"{end:.3f}".rstrip("0").rstrip("."), classes[winner], *shares], classes)
+    confidence, *shares = (f"{p:.4f}" for p in (probabilities[winner], *probabilities))
+    alone = [] if raw is None else [raw[0], f"{raw[1]:.4f}"]
+    end_text = f"{end:.3f}".rstrip("0").rstrip(".")
+    return _csv_line([start_s, end_text, classes[winner], confidence, *alone, *shares], classes)
 
 
 def _csv_line(fields: Sequence[object], classes: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ is replaced is there until the new one is.
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -23,6 +24,7 @@ from genreline.data.layout import Dataset
 from genreline.errors import CheckpointError, ConfigError
 from genreline.files import digest_file, json_text, replacing, write_text
 from genreline.provenance import versions
+from genreline.train.calibrate import Calibration
 from genreline.train.config import Config, parse_config
 from genreline.train.models import build_network
 
@@ -45,6 +47,7 @@ class Model:
         data_digest: which data it was trained on (`Dataset.digest`).
         training: how it came to be: status, best epoch, the history of its epochs.
         name: what timelines and tables call it.
+        calibration: how its logits become the probabilities of a second, and those of a song.
     """
 
     network: nn.Module
@@ -54,6 +57,7 @@ class Model:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
+    calibration: Calibration = field(default_factory=Calibration)
 
     @classmethod
     def from_fit(cls, run: "FitResult", dataset: Dataset) -> Self:
@@ -90,6 +94,7 @@ def save_model(model: Model, folder: str | Path) -> None:
         "weights_digest": weights_digest,
         "metrics": model.metrics,
         "training": model.training,
+        "calibration": asdict(model.calibration),
         "versions": versions(),
     }
     write_text(folder / DESCRIPTION, json_text(description))
@@ -137,6 +142,7 @@ def load_model(name_or_folder: str | Path) -> Model:
             metrics=description["metrics"],
             training=description["training"],
             name=folder.resolve().name,
+            calibration=_calibration(description.get("calibration", {}), len(classes)),
         )
     except (KeyError, TypeError, ValueError, RuntimeError, OSError, ConfigError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{folder}: is not a model that can be read ({str(error).splitlines()[0]})") from error
@@ -146,6 +152,16 @@ def shipped_models() -> list[str]:
     """The names of the models inside the package."""
     folder = _shipped_folder()
     return sorted(path.name for path in folder.iterdir() if (path / DESCRIPTION).is_file()) if folder.is_dir() else []
+
+
+def _calibration(values: Mapping[str, Any], n_classes: int) -> Calibration:
+    """Checked numbers; ValueError or TypeError for what they may not be. Folders of earlier versions have none."""
+    found = Calibration(**values)
+    stay = 1.0 if found.stay is None else found.stay
+    shares = (found.evidence, found.unsure_margin)
+    if not (0 < found.temperature < math.inf and 1 / n_classes <= stay <= 1 and all(0 <= each <= 1 for each in shares)):
+        raise ValueError(f"calibration: {dict(values)} is out of bounds")
+    return found
 
 
 def _weights_file(weights_digest: str) -> str:

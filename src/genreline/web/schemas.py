@@ -11,6 +11,8 @@ class Second(BaseModel):
     label: str
     confidence: float
     probabilities: dict[str, float]
+    label_raw: str | None = Field(None, description="Of the second alone, where the song's other seconds count too.")
+    confidence_raw: float | None = None
 
 
 class Stretch(BaseModel):
@@ -30,6 +32,8 @@ class TimelineSchema(BaseModel):
     duration_s: float
     classes: list[str] = Field(description="In the order of the model.")
     dominant: str = Field(description="The class with the highest mean probability.")
+    verdict: str = Field(description="The dominant class in words, or that the song is unsure between two.")
+    unsure_margin: float = Field(description="What the two most probable classes must be apart to name one of them.")
     overall: dict[str, float] = Field(description="Each class's mean probability over time.")
     runs: list[Stretch]
     seconds: list[Second]

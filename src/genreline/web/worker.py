@@ -99,12 +99,16 @@ class Worker:
         self._answers.flush()
 
     def _listen(self, job: dict[str, Any], payload: bytes) -> None:
-        """The seconds of a sound as they are recognised, and at last the whole song without them."""
+        """The seconds of a sound as they are recognised, and at last the whole song.
+
+        The seconds come again with the song if the model has context: then all of it is known.
+        """
         recognizer = self._recognizers[job["model"]]
         file = io.BytesIO(payload)
         file.name = job["name"]  # what errors call it
         rows: list[NDArray[np.float32]] = []
         samples = 0
+        follow = recognizer.follower()
         self._send({"event": "start", "model": job["model"], "classes": recognizer.model.classes})
         for waveform, probabilities in recognizer.predict_blocks(blocks(file, BLOCK_S)):
             start_s = samples // RATE_HZ
@@ -114,6 +118,8 @@ class Worker:
                 raise AudioError(f"{job['name']}: is longer than the limit of {minutes:g} minutes; cut it")
             rows.append(probabilities)
             part = Timeline(recognizer.model.classes, probabilities, len(waveform) / RATE_HZ)
+            if recognizer.context:
+                part = part.smoothed(follow(probabilities))
             seconds = part.to_dict()["seconds"]
             for second, peaks in zip(seconds, _peaks(waveform, len(seconds)), strict=True):
                 second["start_s"] += start_s
@@ -122,11 +128,9 @@ class Worker:
             self._send({"event": "seconds", "seconds": seconds})
             if self._cancelled:
                 return
-        timeline = Timeline(
-            recognizer.model.classes, np.concatenate(rows), samples / RATE_HZ, title_of(job["name"]), job["model"]
-        )
-        song = timeline.to_dict()
-        del song["seconds"]  # they have been sent
+        song = recognizer.timeline(np.concatenate(rows), samples / RATE_HZ, title_of(job["name"])).to_dict()
+        if not recognizer.context:
+            del song["seconds"]  # they have been sent
         self._send({"event": "done", "song": song})
 
     def _render(self, job: dict[str, Any], payload: bytes) -> None:

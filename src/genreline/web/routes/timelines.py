@@ -145,4 +145,4 @@ async def _whole(job: Job) -> Response:
                 seconds += [{key: value for key, value in second.items() if key != "peaks"} for second in more]
             case {"event": "done", "song": done}:
                 song = done
-    return JSONResponse({**song, "seconds": seconds})
+    return JSONResponse({"seconds": seconds, **song})  # which brings its own, if all of it changes what each is

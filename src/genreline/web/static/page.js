@@ -173,24 +173,35 @@ function addSecond({ peaks, ...second }) {
 }
 
 function finish(summary) {
+  if (summary.seconds) { // of a model that looks at all of the song: they differ from what came before its end
+    song.seconds = summary.seconds;
+    setClasses(summary.classes);
+    view.add(summary.seconds);
+  }
   song.summary = summary;
   setTitle(summary.title);
   setDuration(summary.duration_s);
   view.setSummary(summary);
   listRuns(byId("runs"), summary.runs, playFrom);
-  const [, [second, secondShare]] = Object.entries(summary.overall).sort((a, b) => b[1] - a[1]).concat([["", 0]]);
-  const share = summary.overall[summary.dominant];
-  const strong = document.createElement("strong");
-  strong.textContent = summary.dominant;
-  const sure = share >= 0.6 ? "fairly sure" : share - secondShare >= 0.15 ? "not very sure" : "unsure";
-  const rest = second ? `; next ${second} with ${percent(secondShare)}` : "";
-  byId("verdict").replaceChildren(
-    "Sounds like ", strong, `, with ${percent(share)} on average over ${formatTime(summary.duration_s)}${rest}: ${sure}.`,
-  );
+  showVerdict(summary);
   showStatus(`Complete, recognised by ${summary.model}.`);
   byId("progress").hidden = true;
   setDownloads(true);
   markRun();
+}
+
+function showVerdict({ overall, dominant, verdict, duration_s: durationS }) {
+  const [, [second, secondShare]] = Object.entries(overall).sort((a, b) => b[1] - a[1]).concat([["", 0]]);
+  const inWords = (name) => name.replaceAll("_", " ");
+  const strong = document.createElement("strong");
+  strong.textContent = verdict;
+  const average = `on average over ${formatTime(durationS)}`;
+  const rest = second ? `; next ${inWords(second)} with ${percent(secondShare)}` : "";
+  byId("verdict").replaceChildren(
+    ...(verdict.startsWith("unsure between ")
+      ? ["Here it is ", strong, `: ${percent(overall[dominant])} and ${percent(secondShare)} ${average}.`]
+      : [dominant === "not_music" ? "This is " : "Sounds like ", strong, `, with ${percent(overall[dominant])} ${average}${rest}.`]),
+  );
 }
 
 // Playing -------------------------------------------------------------------------------------------------------------

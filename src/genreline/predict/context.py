@@ -1,0 +1,122 @@
+"""Seconds that know their neighbours: a song's genre seldom changes from one second to the next.
+
+A hidden Markov model: the label stays with a probability, or changes to any other alike. The network's probabilities
+are the evidence for each second, weakened by an exponent, because neighbouring seconds err alike. Both numbers are
+fitted on whole songs of the validation set (scripts/ship_models.py) and kept with the model.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.float32]
+
+_STAYS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998)
+_EVIDENCES = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+
+
+@dataclass(frozen=True)
+class Context:
+    """How a second's label depends on the seconds beside it.
+
+    Attributes:
+        stay: the probability that the next second has the same label, between 1 / n_classes and 1.
+        evidence: the exponent of the network's probabilities, from 0 (nothing is learned from them) to 1.
+    """
+
+    stay: float
+    evidence: float
+
+    def smooth(self, probabilities: Rows) -> Rows:
+        """Each second's probabilities given all of the song, by the forward-backward algorithm (Rabiner 1989).
+
+        Shape:
+            (N, n_classes) float32 -> the same; rows sum to 1.
+        """
+        evidence = self._evidence(probabilities)
+        forward = np.array(list(self.forward(probabilities)))
+        backward = np.empty_like(forward)
+        after = np.ones(forward.shape[1])
+        for i in reversed(range(len(forward))):
+            backward[i] = after
+            after = self._moved(evidence[i] * after)
+            after /= after.sum()
+        return _normalised(forward * backward)
+
+    def follower(self) -> "Follower":
+        """For a song that is still to end: each second's probabilities given those up to it (filtering)."""
+        return Follower(self)
+
+    def forward(self, probabilities: Rows, before: NDArray[np.float64] | None = None) -> Iterator[NDArray[np.float64]]:
+        """Each second's probabilities given it and those before it; `before` are those of the second before."""
+        now = np.ones(probabilities.shape[1]) if before is None else self._moved(before)
+        for row in self._evidence(probabilities):
+            now = now * row
+            now /= now.sum()
+            yield now
+            now = self._moved(now)
+
+    def _evidence(self, probabilities: Rows) -> NDArray[np.float64]:
+        # Not quite 0 anywhere, or one sure second would rule a label out for the whole song.
+        evidence: NDArray[np.float64] = np.maximum(probabilities.astype(np.float64), 1e-6) ** self.evidence
+        return evidence
+
+    def _moved(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The next second's probabilities, before anything of it is known."""
+        change = (1 - self.stay) / max(1, len(probabilities) - 1)
+        moved: NDArray[np.float64] = change * probabilities.sum() + (self.stay - change) * probabilities
+        return moved
+
+
+class Follower:
+    """Takes a song's blocks of consecutive seconds in their order, and keeps what the next one must know.
+
+    Shape:
+        (n, n_classes) float32 -> the same; rows sum to 1.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._before: NDArray[np.float64] | None = None
+
+    def __call__(self, probabilities: Rows) -> Rows:
+        rows = np.array(list(self._context.forward(probabilities, self._before)))
+        self._before = rows[-1]
+        return _normalised(rows)
+
+
+def fit_context(songs: Sequence[tuple[Rows, NDArray[np.int64]]]) -> Context:
+    """The context under which songs' true labels are most probable, of a grid of both numbers.
+
+    Args:
+        songs: each song's probabilities, (N, n_classes), and its seconds' class numbers, (N,). Songs of one genre alone
+            would teach it that nothing ever changes: give it medleys too (`medleys`).
+    """
+
+    def loss(context: Context) -> float:
+        likelihoods = [context.smooth(rows)[np.arange(len(rows)), labels] for rows, labels in songs]
+        return -float(np.log(np.maximum(np.concatenate(likelihoods), 1e-9)).mean())
+
+    return min((Context(stay, evidence) for stay in _STAYS for evidence in _EVIDENCES), key=loss)
+
+
+def medleys(
+    songs: Sequence[tuple[Rows, NDArray[np.int64]]], seed: int, shortest_s: int = 8, longest_s: int = 30
+) -> list[tuple[Rows, NDArray[np.int64]]]:
+    """Pieces of songs, cut at random lengths and joined by fours, so that genres change within each medley."""
+    chance = np.random.default_rng(seed)
+    pieces = []
+    for i in chance.permutation(len(songs)):
+        rows, labels = songs[i]
+        length = min(len(rows), int(chance.integers(shortest_s, longest_s + 1)))
+        start = int(chance.integers(0, len(rows) - length + 1))
+        pieces.append((rows[start : start + length], labels[start : start + length]))
+    fours = [pieces[i : i + 4] for i in range(0, len(pieces), 4)]
+    return [(np.concatenate([r for r, _ in four]), np.concatenate([n for _, n in four])) for four in fours]
+
+
+def _normalised(rows: NDArray[np.float64]) -> Rows:
+    normalised: Rows = (rows / rows.sum(axis=1, keepdims=True)).astype(np.float32)
+    return normalised

@@ -1,0 +1,72 @@
+"""Probabilities that mean what they say, and when to say that a song is unsure: fitted on the validation set."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from torch import Tensor, nn
+
+Probabilities = NDArray[np.float32] | NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a model's answers are made of besides its network; kept in the model's folder.
+
+    Attributes:
+        temperature: the logits are divided by it before the softmax; 1 leaves them as they are.
+        stay: the probability that the next second of a song has the same label; None predicts each second alone.
+        evidence: how much a second tells beside its neighbours, from 0 to 1 (`predict.context.Context`).
+        unsure_margin: a song whose two most probable classes are nearer than this is called unsure.
+    """
+
+    temperature: float = 1.0
+    stay: float | None = None
+    evidence: float = 1.0
+    unsure_margin: float = 0.0
+
+
+def fit_temperature(logits: Tensor, targets: Tensor) -> float:
+    """The temperature with the lowest cross-entropy (Guo et al. 2017), from 0.05 to 20.
+
+    Shape:
+        logits (N, n_classes), targets (N,) class numbers, of the validation set.
+    """
+
+    def loss(log_temperature: float) -> float:
+        scaled = logits.double() / float(np.exp(log_temperature))
+        return float(nn.functional.cross_entropy(scaled, targets))
+
+    found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
+    return float(np.exp(found.x))
+
+
+def calibration_error(probabilities: Probabilities, targets: NDArray[np.int64], n_bins: int = 15) -> float:
+    """Expected calibration error (Naeini et al. 2015): how far confidence and accuracy are apart, mean over samples.
+
+    Shape:
+        probabilities (N, n_classes), targets (N,) class numbers. The bins of confidence are equally wide.
+    """
+    confidence = probabilities.max(axis=1)
+    is_right = probabilities.argmax(axis=1) == targets
+    bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
+    gaps = [abs(float((confidence[bins == i] - is_right[bins == i]).sum())) for i in range(n_bins)]
+    return sum(gaps) / len(targets)
+
+
+def fit_unsure_margin(songs: Sequence[Probabilities], targets: Sequence[int]) -> float:
+    """The largest margin such that the songs below it are right at most as often as wrong; 0 if there is none.
+
+    Args:
+        songs: each song's mean probabilities (n_classes,); its margin is that between the two highest.
+        targets: each song's class number.
+    """
+    ordered = [np.sort(song)[::-1] for song in songs]
+    margins = np.array([song[0] - song[1] for song in ordered])
+    is_right = np.array([int(song.argmax()) == target for song, target in zip(songs, targets, strict=True)])
+    order = np.argsort(margins)
+    share_right = np.cumsum(is_right[order]) / np.arange(1, len(order) + 1)
+    below = np.flatnonzero(share_right <= 0.5)
+    return float(margins[order][below[-1]]) if below.size else 0.0

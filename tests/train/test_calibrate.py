@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+import torch
+
+from genreline.train.calibrate import calibration_error, fit_temperature, fit_unsure_margin
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_the_temperature_that_spoiled_the_logits_is_found(temperature):
+    torch.manual_seed(0)
+    logits = 2 * torch.randn(20_000, 4)
+    targets = torch.multinomial(logits.softmax(dim=1), 1).flatten()
+    assert fit_temperature(logits * temperature, targets) == pytest.approx(temperature, rel=0.05)
+
+
+def test_the_calibration_error_by_hand():
+    probabilities = np.array([[0.9, 0.1]] * 10 + [[0.4, 0.6]] * 10)
+    targets = np.array([0] * 7 + [1] * 3 + [1] * 9 + [0])
+    assert calibration_error(probabilities, targets) == pytest.approx(0.5 * 0.2 + 0.5 * 0.3)
+
+
+def test_calibrated_probabilities_have_no_error():
+    chance = np.random.default_rng(0)
+    probabilities = chance.dirichlet([1, 1, 1], 50_000)
+    targets = np.array([chance.choice(3, p=row) for row in probabilities[:20_000]])
+    assert calibration_error(probabilities[:20_000], targets) < 0.015
+
+
+def test_songs_below_the_margin_are_wrong_as_often_as_right():
+    songs = [np.array([0.5 + m / 2, 0.5 - m / 2]) for m in (0.02, 0.05, 0.1, 0.2, 0.4, 0.6)]
+    assert fit_unsure_margin(songs, [1, 0, 1, 0, 0, 0]) == pytest.approx(0.2)
+    assert fit_unsure_margin(songs, [0] * 6) == 0
