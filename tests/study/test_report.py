@@ -157,7 +157,7 @@ def test_mean_and_spread_over_seeds_with_variants_down(tmp_path):
     a = dict(zip(rows[0], rows[2], strict=True))
     assert a["macro F1"] == f"{np.mean(A):.3f} ± {np.std(A, ddof=1):.3f}"
     assert a["accuracy"] == f"{np.mean(A) + 0.01:.3f} ± {np.std(A, ddof=1):.3f}"
-    assert (a["seeds"], a["epochs"], a["status"]) == ("4", "2 ± 0", "completed")
+    assert (a["seeds"], a["epochs"], a["status"]) == ("4", "2", "completed")
 
 
 def test_what_peers_found_stands_beside_and_shared_runs_take_their_time_once(tmp_path):
@@ -179,7 +179,52 @@ def test_published_figures_are_set_beside_ours(tmp_path):
     (tmp_path / "s" / "study.json").write_text(json_text(recorded))
     text = markdown(tmp_path)
     assert "and here: plain 0.700 and 0.505, better 0.750 and 0.610. Here they are 0.1" in text
-    assert "Against plain, published and here: better +0.050 and +0.105. They had other songs." in text
+    assert "Against plain, published and here: better +0.050 and +0.105." in text
+    assert "- Why they differ: They had other songs." in text
+
+
+def test_published_times_accuracies_and_ranges_are_set_beside_ours(tmp_path):
+    results = seeds("a", A, seconds=40.0) + seeds("b", B, seconds=10.0)
+    study = make_study(
+        tmp_path, results, name="s", published_f1_ranges=[[0.6, 0.61], [0.7, 0.9]], settings={"epochs": 2}
+    )
+    a, b = study.variants
+    published = {"variants": (a.model_copy(update={"published_seconds": (80, 120), "published_accuracy": (0.5,)}),
+                              b.model_copy(update={"published_seconds": (50,)}))}  # fmt: skip
+    recorded = study.model_copy(update=published).model_dump(mode="json")
+    (tmp_path / "s" / "study.json").write_text(json_text(recorded))
+    text = markdown(tmp_path)
+    assert "and here: a 100.0 and 40.0, b 50.0 and 10.0. a takes 2.0 times as long as b as published, 4.0 times" in text
+    assert "Accuracy as published (the mean, where there are several) and here: a 0.500 and 0.515. Here it is" in text
+    assert "macro F1 differs by 0.010 and 0.200 as published, by 0.105 here (means over seeds)." in text
+    assert "Why they differ" not in text
+
+
+def test_many_published_figures_are_a_table(tmp_path):
+    f1s = {"a": 0.5, "b": 0.6, "c": 0.7, "d": 0.8}
+    results = [each for name, f1 in f1s.items() for each in seeds(name, [f1])]
+    made = make_study(tmp_path, results, APART, name="s", settings={"epochs": 2})
+    both = zip(made.variants, f1s.values(), strict=True)
+    variants = tuple(variant.model_copy(update={"published_f1": (f1 + 0.1,)}) for variant, f1 in both)
+    recorded = made.model_copy(update={"variants": variants}).model_dump(mode="json")
+    (tmp_path / "s" / "study.json").write_text(json_text(recorded))
+    text = markdown(tmp_path)
+    rows = next(rows for caption, rows in tables(text).items() if caption.startswith("s: Macro F1 as published"))
+    assert rows[2] == ["a", "0.600", "0.500", "-0.100"]
+    assert "0.100 lower than published on average over 4 variants" in text
+    assert "the two orders is 1.00" in text
+
+
+def test_a_study_of_one_variant_has_its_last_epoch_beside_the_published_one(tmp_path):
+    study = make_study(tmp_path, seeds("fnn", A), name="s", settings={"epochs": 2})
+    (fnn,) = study.variants
+    variants = (fnn.model_copy(update={"published_last_f1": (0.6,)}),)
+    (tmp_path / "s" / "study.json").write_text(
+        json_text(study.model_copy(update={"variants": variants}).model_dump(mode="json"))
+    )
+    assert "after the last epoch as published (the mean, where there are several) and here: fnn 0.600 and 0.405" in (
+        markdown(tmp_path)
+    )
 
 
 def test_the_overview_says_how_many_seeds_and_epochs(tmp_path):
@@ -315,7 +360,7 @@ def test_mixed_origins_are_flagged(tmp_path):
     results[1][2]["data_digest"] = "e" * 64
     results[2][2]["device"] = "cuda"
     make_study(tmp_path, results, name="s", settings={"epochs": 2})
-    flags = [line for line in markdown(tmp_path).splitlines() if line.startswith("> **Look:**")]
+    flags = [line for line in markdown(tmp_path).splitlines() if line.startswith("> **Note:**")]
     assert any("2 commits: abc, def-dirty" in line for line in flags)
     assert any("1 of 8 runs come from source with uncommitted changes" in line for line in flags)
     assert any("2 versions of the mfccs: dddddddddddd, eeeeeeeeeeee" in line for line in flags)
@@ -325,7 +370,7 @@ def test_mixed_origins_are_flagged(tmp_path):
 def test_one_origin_is_not_flagged(tmp_path):
     make_study(tmp_path, seeds("a", A) + seeds("b", B), name="s", settings={"epochs": 2})
     text = markdown(tmp_path)
-    assert "Look:" not in text
+    assert "Note:" not in text
     assert "8 runs at commit abc on mfccs dddddddddddd" in text
 
 
@@ -360,7 +405,7 @@ def test_devices_are_compared_only_where_both_ran(tmp_path):
     variants = {"CPU": [], "GPU": []}
     make_study(tmp_path / "both", seeds("CPU", A) + gpu, variants, devices, name="s", settings={"epochs": 2})
     text = markdown(tmp_path / "both")
-    assert "GPU takes +15.0 s, 2.50 times as long" in text
+    assert "GPU takes 15.0 s more, 2.50 times as long" in text
     assert "s-time.png" in text
     make_study(tmp_path / "one", seeds("CPU", A), variants, devices, name="s", settings={"epochs": 2})
     text = markdown(tmp_path / "one")
@@ -399,7 +444,14 @@ def test_studies_are_in_the_order_of_the_steps_and_melgrams_among_them(tmp_path,
         make_study(out, seeds("a", A) + seeds("b", B), name=name, step=step, settings={"epochs": 2})
     text = markdown(out, course)
     headings = [line for line in text.splitlines() if line.startswith("## ")]
-    assert headings == ["## Overview", "## 1.5 z", "## 2.1 melgrams", "## 2.5 a", "## 3.1 m"]
+    assert headings == [
+        "## Overview",
+        "## 1.5 z",
+        "## 2.1 melgrams",
+        "## 2.5 a",
+        "## 3.1 m",
+        "## Where the results come from",
+    ]
     assert "A melgram of each class: blues, jazz, rock." in text
     assert (out / "figures" / "melgrams.png").read_bytes().startswith(b"\x89PNG")
     assert "melgrams" not in markdown(out)

@@ -11,6 +11,7 @@ from markdown_it.common.utils import escapeHtml
 from markdown_it.token import Token
 
 FIGURES = "figures"
+_PRINTED_WIDTH = 120  # characters of 7 points that A4 has room for
 
 
 @dataclass
@@ -31,7 +32,7 @@ class Page:
 
     def flag(self, text: str) -> None:
         """A warning that must be seen."""
-        self.blocks.append(f"> **Look:** {_escaped(text)}")
+        self.blocks.append(f"> **Note:** {_escaped(text)}")
 
     def items(self, texts: Iterable[str]) -> None:
         self.blocks.append("\n".join(f"- {_paragraph(text)}" for text in texts))
@@ -41,9 +42,12 @@ class Page:
         self.blocks.append("\n".join(f"- [{_escaped(text)}](#{_anchor(text)})" for text in headings))
 
     def table(self, caption: str, rows: list[list[str]]) -> None:
-        """Cells; the first row and the first column are headers."""
+        """Cells; the first row and the first column are headers. Columns of numbers are aligned to the right."""
         lines = [f"| {' | '.join(map(_escaped, row))} |" for row in rows]
-        lines.insert(1, f"| --- |{' ---: |' * (len(rows[0]) - 1)}")
+        columns = list(zip(*rows[1:], strict=True))[1:]
+        lines.insert(
+            1, "| " + " | ".join(["---", *("---:" if _is_numeric(cells) else "---" for cells in columns)]) + " |"
+        )
         self.blocks += [f"*{_escaped(caption)}*", "\n".join(lines)]
 
     def picture(self, name: str, png: bytes, caption: str, alt: str) -> None:
@@ -125,8 +129,7 @@ def _table(caption: Token, tokens: list[Token]) -> list[Token]:
             token.tag = "th" if first_in_row else "td"
             first_in_row = False
     label = escapeHtml(_plain(caption))
-    columns = sum(token.type == "th_open" for token in tokens)
-    kind = "table wide" if columns > 10 else "table"
+    kind = "table" if _width(tokens) <= _PRINTED_WIDTH else "table tight"
     return [
         _html(f'<div class="{kind}" role="region" tabindex="0" aria-label="{label}">\n'),
         tokens[0],
@@ -136,6 +139,21 @@ def _table(caption: Token, tokens: list[Token]) -> list[Token]:
         *tokens[1:],
         _html("</div>\n"),
     ]
+
+
+def _width(table: list[Token]) -> int:
+    """How many characters the columns of a table take at least: the longest word of each, and the space between."""
+    cells = [_plain(token) for token in table if token.type == "inline"]
+    n_columns = sum(token.type == "th_open" and token.attrs.get("scope") == "col" for token in table)
+    return sum(
+        2 + max(len(word) for cell in cells[i::n_columns] for word in cell.split() or [""]) for i in range(n_columns)
+    )
+
+
+def _is_numeric(cells: Iterable[str]) -> bool:
+    """Whether most of a column are numbers or missing, as `0.5 ± 0.1` or `-`."""
+    numeric = [re.fullmatch(r"[-+±.%\d ]+", cell) is not None for cell in cells]
+    return 2 * sum(numeric) > len(numeric)
 
 
 def _only_child(paragraph: list[Token], kind: str) -> Token | None:
@@ -190,9 +208,9 @@ body { margin: 0 auto; padding: 1rem; max-width: 70rem; color: var(--ink); backg
   font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
 h2 { margin-top: 3rem; border-top: 2px solid var(--line); padding-top: 1rem; }
 .table { overflow-x: auto; margin: 1rem 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
+table { border-collapse: separate; border-spacing: 0; font-variant-numeric: tabular-nums; font-size: .9rem; }
 caption, figcaption { text-align: left; color: var(--faint); font-size: .9rem; padding: .3rem 0; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right; min-width: 3.5rem;
+th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: left; min-width: 3.5rem;
   white-space: nowrap; }
 th:first-child { text-align: left; position: sticky; left: 0; background: var(--paper);
   min-width: 6.5rem; max-width: 14rem; white-space: normal; }
@@ -200,6 +218,7 @@ th:last-child, td:last-child { white-space: normal; min-width: 7rem; }
 caption span { display: block; position: sticky; left: 0; max-width: calc(100vw - 3rem); }
 figure { margin: 1.5rem 0; }
 img { max-width: 100%; height: auto; background: #fff; border-radius: .4rem; }
+img[alt^="Confusion"] { max-width: min(100%, 36rem); }
 blockquote { background: var(--flag); margin: 1rem 0; padding: .1rem .9rem; border-left: .4rem solid #d08700; }
 @page { size: A4; margin: 1.5cm; }
 @media print {
@@ -208,12 +227,15 @@ blockquote { background: var(--flag); margin: 1rem 0; padding: .1rem .9rem; bord
   h2, h3, caption { break-after: avoid; }
   figure, tr, blockquote { break-inside: avoid; }
   img { max-height: 24cm; }
+  img[alt^="Confusion"] { max-width: 11cm; }
   .table { overflow: visible; break-inside: avoid; }
-  table { font-size: 7pt; width: 100%; }
-  .wide table { font-size: 6pt; }
+  table { font-size: 8.5pt; }
+  .table:has(th:nth-child(8)) table { font-size: 7pt; width: 100%; }
+  .tight table { font-size: 6pt; table-layout: fixed; width: 100%; }
   thead { display: table-header-group; }
   th, td, th:first-child, th:last-child, td:last-child { min-width: 0; padding: .15rem .2rem; position: static;
-    white-space: normal; overflow-wrap: anywhere; }
+    white-space: normal; overflow-wrap: break-word; }
+  .tight :is(th, td) { padding: .15rem .05rem; overflow-wrap: anywhere; }
   caption span { position: static; max-width: none; }
 }
 """

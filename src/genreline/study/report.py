@@ -30,6 +30,7 @@ from genreline.study.stats import (
 
 HTML, MARKDOWN = "report.html", "report.md"
 _TITLE = "genreline: what the studies found"
+_ORIGIN = "Where the results come from"
 
 
 def write_report(folder: str | Path, data: str | Path | None = None) -> Path:
@@ -55,14 +56,15 @@ def write_report(folder: str | Path, data: str | Path | None = None) -> Path:
     sections.sort(key=lambda each: each[:2])
     page = Page()
     page.heading(1, _TITLE)
-    _provenance(page, everything)
     page.heading(2, "Overview")
     _overview(page, [(study, runs) for study, runs, _ in studies])
     page.items(_HOW_TO_READ)
-    page.links(heading for _, _, heading, _ in sections)
+    page.links([*(heading for _, _, heading, _ in sections), _ORIGIN])
     for _, _, heading, section in sections:
         page.heading(2, heading)
         page.extend(section)
+    page.heading(2, _ORIGIN)
+    _provenance(page, everything)
     for name, png in page.pictures.items():
         with replacing(folder / FIGURES / name) as temporary:
             temporary.write_bytes(png)
@@ -130,8 +132,9 @@ def _melgrams(data: Path, runs: Sequence[RunRecord]) -> Page:
 
 
 def _provenance(page: Page, runs: Sequence[RunRecord]) -> None:
-    """Where the results come from, and what is to be looked at."""
+    """Data, machines and versions of all runs, and what makes them hard to compare."""
     if not runs:
+        page.text("No result is of any study as recorded.")
         return
     versions = {name: Counter(run.versions.get(name, "unknown") for run in runs) for name in runs[0].versions}
     counts = {

@@ -15,7 +15,7 @@ import numpy as np
 from genreline.study import plots
 from genreline.study.page import Page, count_text
 from genreline.study.records import RunRecord, digests_of
-from genreline.study.spec import Study
+from genreline.study.spec import Study, Variant
 from genreline.study.stats import (
     MIN_SEEDS,
     Metric,
@@ -30,12 +30,15 @@ from genreline.study.stats import (
     gap_of,
     mean_of,
     repeated,
-    seconds_of,
     spearman,
     spread_text,
+    timer_of,
     val_f1_of,
 )
 from genreline.train.metrics import per_class
+
+Pairs = dict[str, tuple[float, float]]
+"""Of each variant by its name: what was published, and what came out here."""
 
 
 def study_heading(study: Study) -> str:
@@ -74,7 +77,7 @@ def study_section(study: Study, runs: Sequence[RunRecord], flags: Iterable[str])
     if study.repeats:
         _reproducibility(page, runs)
     if study.compares_devices:
-        _devices(page, entries)
+        _devices(page, study, entries)
     best = best_entry(entries)
     if best.completed:
         _of_classes(page, study, best)
@@ -102,8 +105,8 @@ def _table(page: Page, study: Study, entries: list[VariantResult], caption: str,
         "macro F1": lambda entry: spread_text(entry.values(f1_of).values()),
         "validation macro F1": lambda entry: spread_text(entry.values(val_f1_of).values()),
         "loss gap": lambda entry: spread_text(entry.values(gap_of).values()),
-        "epochs": lambda entry: spread_text(entry.values(epochs_of).values(), 1).replace(".0", ""),
-        "seconds": lambda entry: spread_text(entry.values(seconds_of).values(), 1),
+        "epochs": _epochs_text,
+        "seconds": lambda entry: spread_text(entry.values(timer_of(study)).values(), 1),
         "timed": _timed,
         "status": _status,
     }
@@ -115,7 +118,9 @@ def _table(page: Page, study: Study, entries: list[VariantResult], caption: str,
     if study.layout == "columns":
         rows = [list(row) for row in zip(*rows, strict=True)]
     page.table(f"{study.name}: test accuracy and macro F1, {caption}", rows)
-    page.items(_comment(study, entries) + (_against_published(study, entries) if published else []))
+    page.items(_comment(study, entries))
+    if published:
+        _published(page, study, entries)
 
 
 def _timed(entry: VariantResult) -> str:
@@ -123,6 +128,11 @@ def _timed(entry: VariantResult) -> str:
     clocks = sorted({"wall" if math.isnan(run.processor_seconds) else "processor" for run in entry.completed})
     beside = sorted({f"{run.n_parallel} at once" for run in entry.completed if run.n_parallel})
     return ", ".join([*clocks, *beside]) or "-"
+
+
+def _epochs_text(entry: VariantResult) -> str:
+    numbers = entry.values(epochs_of).values()
+    return f"{min(numbers):.0f}" if len(set(numbers)) == 1 else spread_text(numbers, 1)
 
 
 def _status(entry: VariantResult) -> str:
@@ -151,10 +161,15 @@ def _comment(study: Study, entries: list[VariantResult]) -> list[str]:
     if _changes_gap(entries):
         items += _differences(entries, reference, role, gap_of, "The gap between validation and train loss")
     if _changes_time(entries):
-        items += _differences(entries, reference, role, seconds_of, "Time", " s", 1)
-        fast, slow = (pick(filter(_done, entries), key=lambda e: mean_of(e, seconds_of)) for pick in (min, max))
-        ratio = mean_of(slow, seconds_of) / mean_of(fast, seconds_of)
-        items.append(f"Fastest: {fast.name}; slowest: {slow.name}, which took {ratio:.1f} times as long.")
+        seconds = timer_of(study)
+        items += _differences(entries, reference, role, seconds, "Time", " s", 1)
+        fast, slow = (pick(filter(_done, entries), key=lambda e: mean_of(e, seconds)) for pick in (min, max))
+        ratio = mean_of(slow, seconds) / mean_of(fast, seconds)
+        n_seeds = min(len(fast.completed), len(slow.completed))
+        items.append(
+            f"Fastest{' in this run' if n_seeds == 1 else ''}: {fast.name}; slowest: {slow.name}, which took "
+            f"{ratio:.1f} times as long."
+        )
     if degenerate := [entry.name for entry in entries if entry.completed and _predicts_one_class(entry)]:
         items.append(f"Learned nothing, one class for every sample in every completed run: {', '.join(degenerate)}.")
     if bad := [entry for entry in entries if any(run.status != "completed" for run in entry.runs)]:
@@ -242,31 +257,86 @@ def _p_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def _against_published(study: Study, entries: list[VariantResult]) -> list[str]:
-    """Macro F1 here and as others published it, where they did, and the study's word on why the two differ."""
-    pairs = {}
-    for variant in study.variants:
-        same = [e for e in entries if e.variant_id == variant.id and e.which == "best" and e.completed]
-        if variant.published_f1 and same:
-            pairs[variant.name] = (statistics.fmean(variant.published_f1), mean_of(best_entry(same), f1_of))
+def _published(page: Page, study: Study, entries: list[VariantResult]) -> None:
+    """The figures here beside those that others published, and the study's word on why the two differ."""
+
+    def pairs(published: Callable[[Variant], Sequence[float]], metric: Metric, which: str = "best") -> Pairs:
+        found = {}
+        for variant in study.variants:
+            same = [e for e in entries if e.variant_id == variant.id and e.which == which and e.completed]
+            if published(variant) and same:
+                found[variant.name] = (statistics.fmean(published(variant)), mean_of(best_entry(same), metric))
+        return found
+
+    items = []
+    for noun, found in (
+        ("Macro F1", pairs(lambda variant: variant.published_f1, f1_of)),
+        ("Macro F1 after the last epoch", pairs(lambda variant: variant.published_last_f1, f1_of, "last")),
+        ("Accuracy", pairs(lambda variant: variant.published_accuracy, accuracy_of)),
+    ):
+        if len(found) > 3:
+            rows = [
+                [name, f"{theirs:.3f}", f"{ours:.3f}", f"{ours - theirs:+.3f}"]
+                for name, (theirs, ours) in found.items()
+            ]
+            caption = f"{study.name}: {noun} as published (the mean, where there are several) and here"
+            page.table(caption, [["variant", "published", "here", "difference"], *rows])
+        items += _contrast(noun, found)
+    items += _contrast_of_times(pairs(lambda variant: variant.published_seconds, timer_of(study)))
+    items += _contrast_of_ranges(study, entries)
+    if items:
+        page.items([*items, *([f"Why they differ: {study.differs}"] if study.differs else [])])
+
+
+def _contrast(noun: str, pairs: Pairs) -> list[str]:
+    """How figures from 0 to 1 compare with the published ones: their level, and their differences or their order."""
     if not pairs:
         return []
-    listed = ", ".join(f"{name} {theirs:.3f} and {ours:.3f}" for name, (theirs, ours) in pairs.items())
-    text = f"Macro F1 as published (the mean, where there are several) and here: {listed}."
     changes = [ours - theirs for theirs, ours in pairs.values()]
+    if len(pairs) > 3:
+        order = spearman(*zip(*pairs.values(), strict=True))
+        return [
+            f"{noun} here is {_by(statistics.fmean(changes))} than published on average over {len(pairs)} variants "
+            f"({min(changes):+.3f} to {max(changes):+.3f}). Spearman's rank correlation of the two orders is "
+            f"{order:.2f}: 1 would be the same order, 0 unrelated ones."
+        ]
+    listed = ", ".join(f"{name} {theirs:.3f} and {ours:.3f}" for name, (theirs, ours) in pairs.items())
+    text = f"{noun} as published (the mean, where there are several) and here: {listed}."
     if len(pairs) == 1:
-        return [f"{text} Here it is {_by(changes[0])}. {study.differs}".rstrip()]
-    text += f" Here they are {_by(statistics.fmean(changes))} on average ({min(changes):+.3f} to {max(changes):+.3f})."
+        return [f"{text} Here it is {_by(changes[0])}."]
     (first, (their_base, our_base)), *others = pairs.items()
-    if len(others) <= 3:
-        effects = "; ".join(
-            f"{name} {theirs - their_base:+.3f} and {ours - our_base:+.3f}" for name, (theirs, ours) in others
-        )
-        text += f" Against {first}, published and here: {effects}."
-    else:
-        rho = spearman(*zip(*pairs.values(), strict=True))
-        text += f" The order of the {len(pairs)} is alike by Spearman's rank correlation of {rho:.2f}."
-    return [f"{text} {study.differs}".rstrip()]
+    effects = "; ".join(
+        f"{name} {theirs - their_base:+.3f} and {ours - our_base:+.3f}" for name, (theirs, ours) in others
+    )
+    return [
+        f"{text} Here they are {_by(statistics.fmean(changes))} on average ({min(changes):+.3f} to "
+        f"{max(changes):+.3f}). Against {first}, published and here: {effects}."
+    ]
+
+
+def _contrast_of_times(pairs: Pairs) -> list[str]:
+    """How times compare with the published ones: by their ratios, since machines differ."""
+    if not pairs:
+        return []
+    listed = ", ".join(f"{name} {theirs:.1f} and {ours:.1f}" for name, (theirs, ours) in pairs.items())
+    text = f"Seconds as published (the mean, where there are several) and here: {listed}."
+    slow, fast = (pick(pairs, key=lambda name: pairs[name][0]) for pick in (max, min))
+    theirs, ours = (pairs[slow][i] / pairs[fast][i] for i in (0, 1))
+    return [f"{text} {slow} takes {theirs:.1f} times as long as {fast} as published, {ours:.1f} times here."]
+
+
+def _contrast_of_ranges(study: Study, entries: list[VariantResult]) -> list[str]:
+    """How far the variants are apart, where that alone was published."""
+    done = [entry for entry in entries if entry.completed]
+    if not study.published_f1_ranges or len(done) < 2:
+        return []
+    theirs = " and ".join(f"{high - low:.3f}" for low, high in study.published_f1_ranges)
+    means = [mean_of(entry, f1_of) for entry in done]
+    n_seeds = min(len(entry.completed) for entry in done)
+    return [
+        f"From the lowest to the highest of the variants, macro F1 differs by {theirs} as published, by "
+        f"{max(means) - min(means):.3f} here ({'one run each' if n_seeds == 1 else 'means over seeds'})."
+    ]
 
 
 def _by(difference: float) -> str:
@@ -302,7 +372,7 @@ def _reproducibility(page: Page, runs: Sequence[RunRecord]) -> None:
         page.flag("The same settings, data, device and seed gave different figures: training is not reproducible.")
 
 
-def _devices(page: Page, entries: list[VariantResult]) -> None:
+def _devices(page: Page, study: Study, entries: list[VariantResult]) -> None:
     """The times of the devices, or that there was none to compare."""
     for entry in entries:
         if not entry.completed:
@@ -312,13 +382,13 @@ def _devices(page: Page, entries: list[VariantResult]) -> None:
             )
     done = [entry for entry in entries if entry.completed]
     for other in done[1:]:
-        first, second = done[0].values(seconds_of), other.values(seconds_of)
+        first, second = done[0].values(timer_of(study)), other.values(timer_of(study))
         if common := sorted(first.keys() & second.keys()):
             means = [statistics.fmean(values[seed] for seed in common) for values in (first, second)]
             page.text(
                 f"{done[0].name} {means[0]:.1f} s, {other.name} {means[1]:.1f} s, over "
-                f"{count_text(len(common), 'common seed')}: {other.name} takes {means[1] - means[0]:+.1f} s, "
-                f"{means[1] / means[0]:.2f} times as long."
+                f"{count_text(len(common), 'common seed')}: {other.name} takes {abs(means[1] - means[0]):.1f} s "
+                f"{'more' if means[1] > means[0] else 'less'}, {means[1] / means[0]:.2f} times as long."
             )
 
 
@@ -392,14 +462,15 @@ def _of_changes(page: Page, study: Study, entries: list[VariantResult]) -> None:
     """Time against performance, and the gap between the losses, where the variants change these."""
     done = [entry for entry in entries if entry.completed]
     if _changes_time(entries):
-        points = {e.name: (list(e.values(seconds_of).values()), list(e.values(f1_of).values())) for e in done}
+        seconds = timer_of(study)
+        points = {e.name: (list(e.values(seconds).values()), list(e.values(f1_of).values())) for e in done}
         page.heading(3, "Time and performance")
         page.picture(
             f"{study.name}-time.png",
             plots.time_performance(points),
             "Macro F1 on the test set over the seconds of training: each seed (hollow) and their mean (filled).",
             "Time and macro F1, mean over seeds: "
-            + ", ".join(f"{e.name} {mean_of(e, seconds_of):.1f} s, {mean_of(e, f1_of):.3f}" for e in done),
+            + ", ".join(f"{e.name} {mean_of(e, seconds):.1f} s, {mean_of(e, f1_of):.3f}" for e in done),
         )
     if _changes_gap(entries) and done:
         last = [(e.name, [run.history[-1] for run in e.completed]) for e in done]

@@ -33,7 +33,9 @@ class Variant(BaseModel):
         settings: nested, over the study's.
         device: for a variant that needs one of its own (assignment, step 1.6).
         repeat: a number that makes it a run of its own although its settings are another's (step 3.1).
-        published_f1: the macro F1 of published solutions, on the course's data.
+        published_f1, published_accuracy, published_seconds: the test figures and times of published solutions, on the
+            course's data.
+        published_last_f1: their macro F1 after the last epoch, for a study of one variant.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,6 +46,9 @@ class Variant(BaseModel):
     device: str | None = None
     repeat: int = 0
     published_f1: tuple[float, ...] = ()
+    published_last_f1: tuple[float, ...] = ()
+    published_accuracy: tuple[float, ...] = ()
+    published_seconds: tuple[float, ...] = ()
 
     @property
     def name(self) -> str:
@@ -61,6 +66,7 @@ class Study(BaseModel):
         starts_from: which network and settings the variants change, and from which step they come.
         peers: what published solutions found, to be read beside the results.
         differs: why the results differ from what was published.
+        published_f1_ranges: lowest and highest macro F1 over the variants of each published solution.
         layout: whether the report's table has the variants as its rows or as its columns, as the source asks.
         settings: of every run, nested as in a configuration file (`genreline.Config`).
         variants: at least one, each with another id.
@@ -75,6 +81,7 @@ class Study(BaseModel):
     starts_from: str
     peers: str = ""
     differs: str = ""
+    published_f1_ranges: tuple[tuple[float, float], ...] = ()
     layout: Literal["rows", "columns"] = "rows"
     settings: Settings = Field(default_factory=dict)
     variants: tuple[Variant, ...] = Field(min_length=1)

@@ -61,6 +61,16 @@ def seconds_of(run: RunRecord, which: Which) -> float:
     return run.seconds if math.isnan(run.processor_seconds) else run.processor_seconds
 
 
+def wall_seconds_of(run: RunRecord, which: Which) -> float:
+    return run.seconds
+
+
+def timer_of(study: Study) -> Metric:
+    """By which clock a study's runs are compared: processor time, which other programs change little; devices by the
+    time that passed, since a GPU has no other."""
+    return wall_seconds_of if study.compares_devices else seconds_of
+
+
 def gap_of(run: RunRecord, which: Which) -> float:
     return run.history[-1].val_loss - run.history[-1].train_loss
 
