@@ -59,6 +59,7 @@ def write_report(folder: str | Path, data: str | Path | None = None) -> Path:
     page.heading(2, "Overview")
     _overview(page, [(study, runs) for study, runs, _ in studies])
     page.items(_HOW_TO_READ)
+    page.text("The studies, one by one:")
     page.links([*(heading for _, _, heading, _ in sections), _ORIGIN])
     for _, _, heading, section in sections:
         page.heading(2, heading)

@@ -165,11 +165,12 @@ def _comment(study: Study, entries: list[VariantResult]) -> list[str]:
         items += _differences(entries, reference, role, seconds, "Time", " s", 1)
         fast, slow = (pick(filter(_done, entries), key=lambda e: mean_of(e, seconds)) for pick in (min, max))
         ratio = mean_of(slow, seconds) / mean_of(fast, seconds)
-        n_seeds = min(len(fast.completed), len(slow.completed))
-        items.append(
-            f"Fastest{' in this run' if n_seeds == 1 else ''}: {fast.name}; slowest: {slow.name}, which took "
-            f"{ratio:.1f} times as long."
-        )
+        in_one_run = min(len(fast.completed), len(slow.completed)) == 1
+        if not study.compares_devices:  # `_devices` says it of their common seeds
+            items.append(
+                f"Fastest{' in this run' if in_one_run else ''}: {fast.name}; slowest: {slow.name}, which took "
+                f"{ratio:.1f} times as long."
+            )
     if degenerate := [entry.name for entry in entries if entry.completed and _predicts_one_class(entry)]:
         items.append(f"Learned nothing, one class for every sample in every completed run: {', '.join(degenerate)}.")
     if bad := [entry for entry in entries if any(run.status != "completed" for run in entry.runs)]:
@@ -268,7 +269,7 @@ def _published(page: Page, study: Study, entries: list[VariantResult]) -> None:
                 found[variant.name] = (statistics.fmean(published(variant)), mean_of(best_entry(same), metric))
         return found
 
-    items = []
+    figures, items = Page(), []
     for noun, found in (
         ("Macro F1", pairs(lambda variant: variant.published_f1, f1_of)),
         ("Macro F1 after the last epoch", pairs(lambda variant: variant.published_last_f1, f1_of, "last")),
@@ -280,11 +281,13 @@ def _published(page: Page, study: Study, entries: list[VariantResult]) -> None:
                 for name, (theirs, ours) in found.items()
             ]
             caption = f"{study.name}: {noun} as published (the mean, where there are several) and here"
-            page.table(caption, [["variant", "published", "here", "difference"], *rows])
+            figures.table(caption, [["variant", "published", "here", "difference"], *rows])
         items += _contrast(noun, found)
     items += _contrast_of_times(pairs(lambda variant: variant.published_seconds, timer_of(study)))
     items += _contrast_of_ranges(study, entries)
     if items:
+        page.heading(3, "Beside the published figures")
+        page.extend(figures)
         page.items([*items, *([f"Why they differ: {study.differs}"] if study.differs else [])])
 
 
