@@ -16,4 +16,4 @@ with open(sys.argv[2], "w", newline="") as file:
         except AudioError as error:
             print("skipped:", error, file=sys.stderr)
             continue
-        writer.writerow([path.name, timeline.dominant, round(timeline.overall[timeline.dominant], 4)])
+        writer.writerow([path.name, timeline.dominant, round(timeline.overall.get(timeline.dominant, 1), 4)])

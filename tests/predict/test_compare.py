@@ -37,7 +37,7 @@ def songs(tmp_path):
     rng = np.random.default_rng(0)
     paths = [tmp_path / "first.wav", tmp_path / "日本.wav"]
     for path, seconds in zip(paths, (6.5, 3), strict=True):
-        wave = rng.normal(0, 0.1, int(8000 * seconds)) * np.repeat(rng.integers(0, 5, 14), 4000)[: int(8000 * seconds)]
+        wave = rng.normal(0, 0.1, int(8000 * seconds)) * np.repeat(rng.integers(1, 5, 14), 4000)[: int(8000 * seconds)]
         soundfile.write(path, wave, 8000)
     return paths
 

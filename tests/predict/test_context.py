@@ -86,3 +86,17 @@ def test_medleys_hold_pieces_of_songs():
         assert len(np.unique(labels)) == 4
         assert 32 <= len(labels) <= 120
         np.testing.assert_allclose(probabilities[:, 0], labels / 10, atol=1e-6)
+
+
+def test_silence_is_no_evidence_and_stays_silence():
+    rows = np.array([[0.9, 0.1], [np.nan, np.nan], [0.6, 0.4]], np.float32)
+    context = Context(0.9, 1.0)
+    smoothed = context.smooth(rows)
+    assert np.isnan(smoothed[1]).all()
+    # Two steps of the chain at once: the label stays, or changes twice.
+    expected = Context(0.9**2 + 0.1**2, 1.0).smooth(rows[[0, 2]])
+    np.testing.assert_allclose(smoothed[[0, 2]], expected, atol=1e-6)
+    follow = context.follower()
+    followed = np.concatenate([follow(rows[:2]), follow(rows[2:]), follow(rows[:0])])
+    assert np.isnan(followed[1]).all()
+    np.testing.assert_allclose(followed[2], expected[1], atol=1e-6)

@@ -1,5 +1,6 @@
 """The picture's content, read back from the figure: lanes, bars, ticks and texts; and the files."""
 
+import dataclasses
 import itertools
 import threading
 import xml.etree.ElementTree as ET
@@ -288,3 +289,24 @@ def test_what_infer_returns_is_drawn_with_its_classes():
     for predictions, classes in (([0], None), ([2], ["blues", "jazz"]), ([], ["blues"])):
         with pytest.raises(DataError, match="draw: predictions"):
             draw(predictions, classes)
+
+
+@pytest.mark.parametrize(("n", "column_s"), [(10, 1), (2000, 2)])
+def test_silence_is_shaded_and_has_no_bars(n: int, column_s: int) -> None:
+    timeline = timeline_of(n, less_s=-0.2)
+    is_silent = np.arange(n) % (4 * column_s) < column_s
+    ax = draw(dataclasses.replace(timeline, is_silent=is_silent)).axes[0]
+    assert "shaded in silence" in ax.get_xlabel()
+    steps = [patch.get_data() for patch in ax.patches if isinstance(patch, StepPatch)]
+    _, tint, heights, dark, shade = (step.values for step in steps if step.baseline == 0)
+    silent_columns = is_silent[::column_s]
+    assert (shade > 0).tolist() == silent_columns.tolist()
+    for values in (tint, heights, dark):
+        assert not values[silent_columns].any()
+    assert ax.get_xlim()[1] == n + 0.2
+
+
+def test_a_picture_of_nothing_but_silence(tmp_path: Path) -> None:
+    timeline = dataclasses.replace(timeline_of(3), is_silent=np.ones(3, bool))
+    assert "silence    duration: 0:03" in texts(draw(timeline).axes[0])
+    save_picture(timeline, tmp_path / "a.png")

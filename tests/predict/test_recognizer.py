@@ -143,3 +143,46 @@ def test_a_model_with_context_smooths_files_and_raw_does_not():
     cold = Recognizer(model)(waveform).probabilities
     warm = np.sqrt(cold) / np.sqrt(cold).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(alone.probabilities, warm, atol=1e-5)
+
+
+def tone(seconds):
+    return (0.3 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * 8000)) / 8000)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        np.zeros(16_000),
+        np.full(16_000, 0.5),
+        np.round(np.random.default_rng(0).triangular(-1, 0, 1, 16_000)) / 2**15,  # 16-bit dither
+    ],
+)
+@pytest.mark.parametrize("rate_hz", [8000, 44100])
+def test_a_second_without_sound_is_silence_and_changes_nothing_else(model, nothing, rate_hz):
+    """A codec's or a resampler's smear at its ends is no sound either."""
+    parts = [tone(3), nothing.astype(np.float32), tone(2.5)]
+    sound = np.concatenate(parts)
+    if rate_hz != 8000:
+        sound = np.concatenate([np.repeat(part, 6)[: len(part) * rate_hz // 8000] for part in parts])
+    timeline = Recognizer(model)(sound, rate_hz=rate_hz)
+    assert timeline.is_silent.tolist() == [False] * 3 + [True] * 2 + [False] * 3
+    assert timeline.labels[3:5] == ("silence", "silence")
+    np.testing.assert_array_equal(timeline.probabilities[3:5], np.float32(1 / 3))
+
+
+def test_soft_music_is_no_silence(model):
+    assert not Recognizer(model)(tone(3) / 0.3 * 10 ** (-75 / 20)).is_silent.any()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "n_rows"), [(0.1, 1), (1, 1), (1.2, 1), (1.25, 2), (1.9, 2), (60.2, 60), (60.3, 61), (120.0001, 120)]
+)
+def test_a_last_part_below_a_quarter_second_joins_the_row_before_it(model, seconds, n_rows):
+    timeline = Recognizer(model)(tone(seconds))
+    assert len(timeline.labels) == n_rows
+    assert timeline.duration_s == timeline.end_s[-1] == pytest.approx(seconds, abs=1e-4)
+    file = io.BytesIO()
+    soundfile.write(file, tone(seconds), 8000, format="WAV", subtype="FLOAT")
+    for size in (1, 60):
+        rows = [row for _, each in Recognizer(model).predict_blocks(blocks(file.getvalue(), size)) for row in each]
+        np.testing.assert_allclose(rows, timeline.probabilities, atol=1e-5)

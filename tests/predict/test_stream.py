@@ -152,3 +152,14 @@ def test_a_stream_that_is_cut_is_told_after_what_could_be_heard(samples):
     assert len(next(blocks)) == 8000
     with pytest.raises(AudioError, match="trickle"):
         list(blocks)
+
+
+@pytest.mark.parametrize("seconds", [0.1, 2.1, 2.3])
+def test_rows_are_those_of_the_file_silence_and_a_short_end_too(stream, samples, seconds):
+    sound = samples[: int(8000 * seconds)].copy()
+    sound[8000:16000] = 0
+    process = stream("--raw-rate-hz", "8000")
+    out, _ = process.communicate(sound.tobytes())
+    assert process.returncode == 0
+    assert_same(out, as_file(sound, "WAV"))
+    assert (b"1,2" in out and b",silence," in out) == (seconds > 1)

@@ -31,11 +31,14 @@ def timelines(draw: st.DrawFn) -> Timeline:
     weight = st.integers(0, 3) | st.floats(0, 1, width=32)
     row = st.lists(weight, min_size=len(classes), max_size=len(classes)).filter(lambda weights: sum(weights) > 1e-3)
     weights = np.array(draw(st.lists(row, min_size=1, max_size=12)), dtype=np.float64)
-    duration_s = len(weights) - draw(st.floats(0, 1, exclude_max=True))
+    duration_s = len(weights) + draw(st.floats(-1, 0.249, exclude_min=True))
     if duration_s == len(weights) - 1:  # the remainder was lost in the subtraction
         duration_s = float(len(weights))
     probabilities = weights / weights.sum(axis=1, keepdims=True)
-    return Timeline(tuple(classes), probabilities.astype(np.float32), duration_s, draw(NAMES), draw(NAMES))
+    is_silent = np.array(draw(st.lists(st.booleans(), min_size=len(weights), max_size=len(weights))))
+    is_silent &= draw(st.booleans())
+    names = draw(NAMES), draw(NAMES)
+    return Timeline(tuple(classes), probabilities.astype(np.float32), duration_s, *names, is_silent=is_silent)
 
 
 @pytest.fixture
@@ -74,11 +77,17 @@ def test_a_tie_goes_to_the_first_class() -> None:
 
 @given(timelines())
 def test_overall_is_the_mean_over_time(timeline: Timeline) -> None:
-    lengths_s = [min(i + 1, timeline.duration_s) - i for i in range(len(timeline.probabilities))]
+    n = len(timeline.probabilities)
+    lengths_s = [(i + 1 if i < n - 1 else timeline.duration_s) - i for i in range(n)]
+    if not all(timeline.is_silent):
+        lengths_s = [0 if is_silent else s for is_silent, s in zip(timeline.is_silent, lengths_s, strict=True)]
     for column, name in enumerate(timeline.classes):
         terms = (p * s for p, s in zip(timeline.probabilities[:, column].tolist(), lengths_s, strict=True))
-        assert timeline.overall[name] == pytest.approx(math.fsum(terms) / timeline.duration_s, abs=1e-8)
-    assert timeline.overall[timeline.dominant] == max(timeline.overall.values())
+        assert timeline.overall[name] == pytest.approx(math.fsum(terms) / math.fsum(lengths_s), abs=1e-8)
+    if all(timeline.is_silent):
+        assert timeline.dominant == "silence"
+    else:
+        assert timeline.overall[timeline.dominant] == max(timeline.overall.values())
     assert sum(timeline.overall.values()) == pytest.approx(1, abs=1e-5)
 
 
@@ -91,10 +100,53 @@ def test_runs_cover_the_song_and_change_at_every_border(timeline: Timeline) -> N
         assert left.end_s == right.start_s
         assert left.label != right.label
     expected = [(label, len(list(group))) for label, group in itertools.groupby(timeline.labels)]
-    assert [(run.label, math.ceil(run.end_s - run.start_s)) for run in runs] == expected
+    ends = [*(run.end_s for run in runs[:-1]), len(timeline.labels)]  # the last row may last a little longer
+    assert [(run.label, end - run.start_s) for run, end in zip(runs, ends, strict=True)] == expected
     for run in runs:
         within = timeline.confidence[int(run.start_s) : math.ceil(run.end_s)]
         assert within.min() - 1e-6 <= run.confidence <= within.max() + 1e-6
+
+
+@pytest.fixture
+def pauses() -> Timeline:
+    """Silence, blues, silence, and blues again."""
+    rows = [[0, 1.0], [0.9, 0.1], [0, 1.0], [0, 1.0], [0.7, 0.3]]
+    return Timeline(("blues", "jazz"), np.array(rows), 5.2, is_silent=np.array([1, 0, 1, 1, 0], bool))
+
+
+def test_silence_has_a_label_and_no_part_in_means(pauses: Timeline) -> None:
+    assert pauses.labels == ("silence", "blues", "silence", "silence", "blues")
+    np.testing.assert_array_equal(pauses.probabilities[[0, 2, 3]], 0.5)
+    assert pauses.overall == pytest.approx({"blues": (0.9 + 0.7 * 1.2) / 2.2, "jazz": (0.1 + 0.3 * 1.2) / 2.2})
+    assert pauses.dominant == "blues"
+    assert [run[:3] for run in pauses.runs()] == [
+        (0, 1, "silence"),
+        (1, 2, "blues"),
+        (2, 4, "silence"),
+        (4, 5.2, "blues"),
+    ]
+    changed = dataclasses.replace(pauses, title="other")
+    assert (changed.labels, changed.overall) == (pauses.labels, pauses.overall)
+
+
+def test_silence_in_every_format(pauses: Timeline) -> None:
+    assert pauses.to_csv().splitlines()[1:3] == ["0,1,silence,0.5000,0.5000,0.5000", "1,2,blues,0.9000,0.9000,0.1000"]
+    for back in (Timeline.from_csv(pauses.to_csv()), Timeline.from_json(pauses.to_json())):
+        np.testing.assert_array_equal(back.is_silent, pauses.is_silent)
+        assert (back.labels, back.duration_s) == (pauses.labels, 5.2)
+    assert pauses.to_dict()["seconds"][0]["label"] == "silence"
+    assert pauses.to_audacity().splitlines()[2] == "2.000000\t4.000000\tsilence"
+    assert " silence 0.5000 " in pauses.to_rttm().splitlines()[0]
+    assert json.loads(pauses.to_jams())["annotations"][0]["data"][2]["value"] == "silence"
+    assert list(pauses.to_pandas()["label"]) == list(pauses.labels)
+
+
+def test_nothing_but_silence() -> None:
+    timeline = Timeline(("blues", "jazz"), np.ones((3, 2)), 2.5, is_silent=np.ones(3, bool))
+    assert timeline.dominant == "silence"
+    assert timeline.overall == {"blues": 0.5, "jazz": 0.5}
+    assert [run.label for run in timeline.runs()] == ["silence"]
+    assert Timeline.from_csv(timeline.to_csv()).dominant == "silence"
 
 
 def test_it_does_not_change(song: Timeline) -> None:
@@ -125,7 +177,7 @@ def test_it_does_not_change(song: Timeline) -> None:
         (("a", "b"), [[1.2, -0.2]], 1, "smallest -0.2"),
         (("a", "b"), [[70, 30]], 1, "sum 100"),
         (("a", "b"), [[0.5, 0.5]], 0, "does not fit"),
-        (("a", "b"), [[0.5, 0.5]], 1.001, "does not fit"),
+        (("a", "b"), [[0.5, 0.5]], 1.25, "does not fit"),
         (("a", "b"), [[0.5, 0.5]] * 2, 1, "does not fit"),
         (("a", "b"), [[0.5, 0.5]], np.nan, "does not fit"),
         (("a", "b"), [[0.5, 0.5]], None, "not numbers"),

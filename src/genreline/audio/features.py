@@ -25,6 +25,12 @@ Bank = list[tuple[slice, Tensor]]
 
 AMIN, TOP_DB = 1e-10, 80.0  # librosa.power_to_db's own defaults
 
+SILENCE_RMS = 2.0**-14
+"""A second is silent if its RMS, around its mean, is below this share of full scale (-84 dB): twice a 16-bit file's
+smallest step, and a twentieth of the softest seconds of our recordings of music. Dither has -96 dB."""
+_SMEAR = 400
+"""Samples (50 ms) at the ends of a second that do not count for that: codecs and resampling smear what is beside it."""
+
 FEATURE_SHAPES = {"mfccs": (2 * N_MFCC,), "melgrams": (RATE_HZ // N_FFT + 1, N_MELS)}
 """The shape of one second in each representation, under the names that the course layout uses."""
 
@@ -42,6 +48,21 @@ def segments(waveform: Tensor | np.ndarray) -> Tensor:
     if waveform.ndim != 1 or len(waveform) == 0:
         raise ValueError(f"a waveform has the shape (samples,) with samples > 0; this has {tuple(waveform.shape)}")
     return torch.nn.functional.pad(waveform, (0, -len(waveform) % RATE_HZ)).reshape(-1, RATE_HZ)
+
+
+def are_silent(waveform: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which seconds of a waveform hold no sound: digital silence, dither or a constant.
+
+    Shape:
+        waveform: (samples,), float, mono, 8 kHz -> (ceil(samples / 8000),)
+    """
+    whole = len(waveform) // RATE_HZ * RATE_HZ
+    silent: NDArray[np.bool_] = waveform[:whole].reshape(-1, RATE_HZ)[:, _SMEAR:-_SMEAR].std(axis=1) < SILENCE_RMS
+    rest = waveform[whole:]
+    if not len(rest):
+        return silent
+    inner = rest[_SMEAR:-_SMEAR] if len(rest) > 4 * _SMEAR else rest
+    return np.append(silent, inner.std() < SILENCE_RMS)
 
 
 def melgrams(segments: Tensor | np.ndarray) -> Tensor:

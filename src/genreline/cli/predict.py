@@ -83,7 +83,7 @@ def predict(
                 song["file"],
                 f"{song['duration_s']:.1f}",
                 song["verdict"],
-                f"{song['overall'][song['dominant']]:.0%}",
+                f"{song['overall'][song['dominant']]:.0%}" if song["dominant"] in song["overall"] else "-",
                 song["n_runs"],
                 song[chosen[0]],
             ]

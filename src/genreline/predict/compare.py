@@ -41,8 +41,8 @@ def compare_songs(model: Model, songs: Sequence[tuple[SongTask, str]]) -> Iterat
     """Predict songs whose genre is known; yield a record of each, in their order, as it is done.
 
     Yields:
-        file, label, n (seconds), n_right, accuracy (n_right / n), mean_probability (of the label), dominant (the
-        genre of the whole song); or file, label and error.
+        file, label, n (seconds with sound), n_right, accuracy (n_right / n), mean_probability (of the label), dominant
+        (the genre of the whole song); or file, label and error.
     """
     recognizer = Recognizer(model)
     for song, label in songs:
@@ -51,13 +51,17 @@ def compare_songs(model: Model, songs: Sequence[tuple[SongTask, str]]) -> Iterat
         except GenrelineError as error:
             yield {"file": str(song.path), "label": label, "error": " ".join(str(error).splitlines())}
             continue
-        n_right = timeline.labels.count(label)
+        n_right, n = timeline.labels.count(label), len(timeline.labels) - int(np.sum(timeline.is_silent))
+        if not n:
+            reason = f"{song.path}: holds nothing but silence; leave it out"
+            yield {"file": str(song.path), "label": label, "error": reason}
+            continue
         yield {
             "file": str(song.path),
             "label": label,
-            "n": len(timeline.labels),
+            "n": n,
             "n_right": n_right,
-            "accuracy": n_right / len(timeline.labels),
+            "accuracy": n_right / n,
             "mean_probability": timeline.overall[label],
             "dominant": timeline.dominant,
         }

@@ -33,7 +33,7 @@ class Context:
         """Each second's probabilities given all of the song, by the forward-backward algorithm (Rabiner 1989).
 
         Shape:
-            (N, n_classes) float32 -> the same; rows sum to 1.
+            (N, n_classes) float32 -> the same; rows sum to 1. Rows of NaN, seconds without sound, stay what they are.
         """
         evidence = self._evidence(probabilities)
         forward = np.array(list(self.forward(probabilities)))
@@ -43,7 +43,7 @@ class Context:
             backward[i] = after
             after = self._moved(evidence[i] * after)
             after /= after.sum()
-        return _normalised(forward * backward)
+        return _normalised(forward * backward, probabilities)
 
     def follower(self) -> "Follower":
         """For a song that is still to end: each second's probabilities given those up to it (filtering)."""
@@ -61,7 +61,7 @@ class Context:
     def _evidence(self, probabilities: Rows) -> NDArray[np.float64]:
         # Not quite 0 anywhere, or one sure second would rule a label out for the whole song.
         evidence: NDArray[np.float64] = np.maximum(probabilities.astype(np.float64), 1e-6) ** self.evidence
-        return evidence
+        return np.where(np.isnan(evidence), 1.0, evidence)
 
     def _moved(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """The next second's probabilities, before anything of it is known."""
@@ -74,7 +74,7 @@ class Follower:
     """Takes a song's blocks of consecutive seconds in their order, and keeps what the next one must know.
 
     Shape:
-        (n, n_classes) float32 -> the same; rows sum to 1.
+        (n, n_classes) float32 -> the same; rows sum to 1. Rows of NaN, seconds without sound, stay what they are.
     """
 
     def __init__(self, context: Context) -> None:
@@ -82,9 +82,11 @@ class Follower:
         self._before: NDArray[np.float64] | None = None
 
     def __call__(self, probabilities: Rows) -> Rows:
+        if not len(probabilities):
+            return probabilities
         rows = np.array(list(self._context.forward(probabilities, self._before)))
         self._before = rows[-1]
-        return _normalised(rows)
+        return _normalised(rows, probabilities)
 
 
 def fit_context(songs: Sequence[tuple[Rows, NDArray[np.int64]]]) -> Context:
@@ -117,6 +119,7 @@ def medleys(
     return [(np.concatenate([r for r, _ in four]), np.concatenate([n for _, n in four])) for four in fours]
 
 
-def _normalised(rows: NDArray[np.float64]) -> Rows:
+def _normalised(rows: NDArray[np.float64], alone: Rows) -> Rows:
+    """Rows that sum to 1, and NaN where those of the seconds alone are."""
     normalised: Rows = (rows / rows.sum(axis=1, keepdims=True)).astype(np.float32)
-    return normalised
+    return np.where(np.isnan(alone), np.float32(np.nan), normalised)

@@ -34,14 +34,14 @@ def to_html(timeline: Timeline, source: AudioSource | None) -> str:
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; media-src blob:; "
         "base-uri 'none'; form-action 'none'"
     )
+    share = timeline.overall.get(timeline.dominant)  # silence has none
     return Template(_text("player.html")).substitute(
         policy=policy,
         style=style,
         script=script,
         title=html.escape(timeline.title or "Genre timeline"),
         verdict=html.escape(timeline.verdict),
-        dominant=html.escape(in_words(timeline.dominant)),
-        share=f"{timeline.overall[timeline.dominant]:.0%}",
+        average=f" ({html.escape(in_words(timeline.dominant))} {share:.0%} on average)" if share is not None else "",
         duration=format_time(timeline.duration_s),
         model=html.escape(timeline.model or "a network"),
         note="" if audio.is_original else " The sound was re-encoded for this page, as mono MP3.",

@@ -22,6 +22,7 @@ from genreline.predict.style import can_be_drawn, ellipsize, fonts_for, plain_st
 from genreline.predict.timeline import Timeline, format_time, in_words
 
 _WINNER, _TINT, _OTHER, _EMPTY = "#00588f", "#c3dcef", "#a6adb4", "#f4f5f7"
+_SILENT = "#dde1e5"
 _INK, _FAINT = "#1c2126", "#626a72"
 _LANE = 0.86  # the height of a lane, of the 1 from one to the next
 _STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200)
@@ -64,13 +65,16 @@ def draw(timeline: Timeline | Sequence[int], classes: Sequence[str] | None = Non
 def _draw(timeline: Timeline, ax: Axes) -> Figure:
     count = len(timeline.classes)
     column_s = _step(timeline.duration_s, _COLUMNS)
-    edges_s, heights = _columns(timeline, column_s)
-    winners = heights.argmax(axis=1)
+    edges_s, heights, is_silent = _columns(timeline, column_s)
+    winners = np.where(is_silent, -1, heights.argmax(axis=1))
     for i, height in enumerate(heights.T):
         bottom, won = count - 1 - i, winners == i
         layers = ((np.ones_like(height), _EMPTY), (won, _TINT), (height, _OTHER), (np.where(won, height, 0), _WINNER))
         for values, colour in layers:
             ax.stairs(bottom + _LANE * values, edges_s, baseline=bottom, fill=True, color=colour, linewidth=0)
+        if is_silent.any():
+            silence = bottom + _LANE * is_silent
+            ax.stairs(silence, edges_s, baseline=bottom, fill=True, color=_SILENT, linewidth=0)
     if len(winners) <= 120:  # room for a gap between two seconds
         ax.vlines(edges_s[1:-1], 0, count, color="white", linewidth=1.2)
     ax.hlines(np.arange(count), 0, timeline.duration_s, color=_FAINT, linewidth=0.8)
@@ -103,12 +107,14 @@ def save_picture(timeline: Timeline, path: str | Path) -> None:
         draw(timeline).savefig(temporary, dpi=150)
 
 
-def _columns(timeline: Timeline, column_s: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The edges (K+1,) in seconds of the K columns to draw, and the mean probabilities (K, C) within each."""
+def _columns(timeline: Timeline, column_s: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """The edges (K+1,) in seconds of the K columns to draw, the mean probabilities (K, C) within each, and (K,) whether
+    it is silent, where they are 0."""
     firsts = np.arange(0, len(timeline.probabilities), column_s)
-    lengths_s = (timeline.end_s - timeline.start_s)[:, None]
-    means = np.add.reduceat(timeline.probabilities * lengths_s, firsts) / np.add.reduceat(lengths_s, firsts)
-    return np.append(firsts, timeline.duration_s), means
+    lengths_s = np.where(timeline.is_silent, 0, timeline.end_s - timeline.start_s)[:, None]
+    sums_s = np.add.reduceat(lengths_s, firsts)
+    means = np.add.reduceat(timeline.probabilities * lengths_s, firsts) / np.maximum(sums_s, 1e-9)
+    return np.append(firsts, timeline.duration_s), means, sums_s[:, 0] == 0
 
 
 def _name_lanes(timeline: Timeline, ax: Axes) -> None:
@@ -129,7 +135,8 @@ def _mark_time(timeline: Timeline, ax: Axes, column_s: int) -> None:
     """Ticks at round times, as many as there is room for."""
     hours = timeline.duration_s >= 3600
     ticks = max(1, int(_width_in(ax) / (0.9 if hours else 0.6)))
-    ax.set_xlim(0, len(timeline.probabilities))  # to the end of the last second, even if the song ends within it
+    # To the end of the last second, even if the song ends within it.
+    ax.set_xlim(0, max(len(timeline.probabilities), timeline.duration_s))
     ax.xaxis.set_major_locator(MultipleLocator(_step(timeline.duration_s, ticks)))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda second, _: format_time(second, hours)))
     ax.tick_params(axis="x", color=_FAINT, labelcolor=_INK, labelsize=9.5)
@@ -137,6 +144,7 @@ def _mark_time(timeline: Timeline, ax: Axes, column_s: int) -> None:
     length = f"{column_s} s" if column_s < 60 else f"{column_s // 60} min"
     column = "a second" if column_s == 1 else f"the mean of {length}"
     key = f"a column is {column}: its height the probability, dark where it is the highest"
+    key += ", shaded in silence" if np.any(timeline.is_silent) else ""
     ax.set_xlabel(f"time ({'h:mm:ss' if hours else 'm:ss'})\n{key}", color=_FAINT, fontsize=9.5, linespacing=1.5)
     ax.spines[:].set_visible(False)
 
@@ -155,8 +163,8 @@ def _head(timeline: Timeline, ax: Axes) -> None:
         parse_math=False,
         fontfamily=fonts_for(title),
     )
-    dominant, share = ellipsize(in_words(timeline.dominant), 28), timeline.overall[timeline.dominant]
-    sure = f"dominant genre: {dominant} ({share:.0%})"
+    dominant, share = ellipsize(in_words(timeline.dominant), 28), timeline.overall.get(timeline.dominant)
+    sure = "silence" if share is None else f"dominant genre: {dominant} ({share:.0%})"
     verdict = ellipsize(timeline.verdict, 70) if timeline.is_unsure else sure
     text = f"{verdict}    duration: {format_time(timeline.duration_s)}"
     ax.annotate(

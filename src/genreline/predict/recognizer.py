@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from genreline.audio.decode import RATE_HZ, AudioSource, Waveform, blocks, bounded, resampled_blocks, source_name
-from genreline.audio.features import features, segments
+from genreline.audio.features import are_silent, features, segments
 from genreline.audio.names import title_of
 from genreline.data.loaders import Loader, make_loader
 from genreline.errors import AudioError, ConfigError, TruncatedError
 from genreline.predict.context import Context
-from genreline.predict.timeline import Timeline
+from genreline.predict.timeline import SHORTEST_S, Timeline
 from genreline.train.checkpoint import Model, load_model
 from genreline.train.loop import evaluating
 
@@ -112,7 +112,13 @@ class Recognizer:
         """The timeline of a song whose seconds `predict_blocks` has given, (N, n_classes) float32, all of them."""
         model = self.model
         timeline = Timeline(
-            model.classes, probabilities, duration_s, title, model.name, unsure_margin=model.calibration.unsure_margin
+            model.classes,
+            probabilities,
+            duration_s,
+            title,
+            model.name,
+            unsure_margin=model.calibration.unsure_margin,
+            is_silent=np.isnan(probabilities[:, 0]),
         )
         if self.context is None:
             return timeline
@@ -132,20 +138,35 @@ class Recognizer:
 
         Yields:
             The block, (samples,) float32 at 8 kHz, and its probabilities, (seconds, n_classes) float32: of each second
-            alone (`context` has what its neighbours say).
+            alone (`context` has what its neighbours say), NaN for a second without sound
+            (`genreline.audio.features.are_silent`), and no row for a last part of a second that is shorter than 0.25 s,
+            unless there is nothing else.
 
         Raises:
             AudioError: a block is not one channel of floats, or is not whole seconds although another one follows.
         """
         checked = map(_mono, waveforms)
+        is_first = True
         for waveform in _whole_seconds(checked) if rate_hz == RATE_HZ else resampled_blocks(checked, rate_hz):
-            inputs = features(segments(waveform), self.model.config.features).float()
+            n_rest = len(waveform) % RATE_HZ
+            is_joined = n_rest < SHORTEST_S * RATE_HZ and (len(waveform) > n_rest or not is_first)
+            yield waveform, self._predict(waveform[: len(waveform) - n_rest] if is_joined else waveform)
+            is_first = False
+
+    def _predict(self, waveform: Waveform) -> NDArray[np.float32]:
+        """The probabilities of a waveform's seconds, (seconds, n_classes); NaN where there is no sound."""
+        probabilities = np.full((-(-len(waveform) // RATE_HZ), len(self.model.classes)), np.nan, np.float32)
+        has_sound = ~are_silent(waveform)
+        if has_sound.any():
+            cut = segments(waveform)[torch.from_numpy(has_sound)]
+            inputs = features(cut, self.model.config.features).float()
             temperature = self.model.calibration.temperature
             rows = [
                 _probabilities(self.model.network, batch, temperature)
                 for (batch,) in make_loader(inputs, batch_size=64)
             ]
-            yield waveform, torch.cat(rows).numpy().astype(np.float32)
+            probabilities[has_sound] = torch.cat(rows).numpy()
+        return probabilities
 
 
 def _mono(waveform: Array) -> Waveform:

@@ -4,22 +4,26 @@ import io
 import os
 import select
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import TextIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 from genreline.audio.decode import RATE_HZ, arriving
 from genreline.errors import AudioError
 from genreline.predict.recognizer import Recognizer
-from genreline.predict.timeline import csv_header, csv_row
+from genreline.predict.timeline import SILENCE, csv_header, csv_row
 
 
 def predict_stream(recognizer: Recognizer, stream: io.FileIO, out: TextIO, raw_rate_hz: int | None = None) -> None:
     """Write the rows of `Timeline.to_csv` to `out`, each as soon as its second has arrived, until the stream ends.
 
     A model with context gives each second its probabilities given those up to it: what is still to come, of which a
-    file's timeline makes use too, a stream does not know.
+    file's timeline makes use too, a stream does not know. A last part of a second below 0.25 s joins the row before it,
+    unless that was written because the stream paused.
 
     Ctrl-C acts like the stream's end: what has arrived is predicted, a last part of a second too, and then
     KeyboardInterrupt is raised. A second Ctrl-C does not wait for that. Call it in the main thread.
@@ -36,18 +40,38 @@ def predict_stream(recognizer: Recognizer, stream: io.FileIO, out: TextIO, raw_r
     out.write(csv_header(classes, with_raw=has_context))
     out.flush()
     with _until_interrupted(stream) as source:
+        n_rows, held = 0, ""
+
+        def write_held() -> None:
+            nonlocal held
+            out.write(held)
+            out.flush()
+            held = ""
+
+        source.before_waiting = write_held
         try:
-            for second, (waveform, rows) in enumerate(
-                recognizer.predict_blocks(arriving(source, raw_rate_hz=raw_rate_hz))
-            ):
-                raw = (classes[int(rows[0].argmax())], float(rows[0].max())) if has_context else None
-                out.write(csv_row(classes, second, second + len(waveform) / RATE_HZ, follow(rows)[0], raw))
-                out.flush()
+            for waveform, rows in recognizer.predict_blocks(arriving(source, raw_rate_hz=raw_rate_hz)):
+                if len(rows):
+                    write_held()
+                    n_rows += 1
+                    row, raw = follow(rows)[0], _label(classes, rows[0]) if has_context else None
+                    held = csv_row(classes, n_rows - 1, n_rows - 1 + len(waveform) / RATE_HZ, row, raw)
+                elif held:
+                    held = csv_row(classes, n_rows - 1, n_rows + len(waveform) / RATE_HZ, row, raw)
         except AudioError:
             if not source.is_interrupted:  # which cuts off any file
                 raise
+        finally:
+            write_held()
         if source.is_interrupted:
             raise KeyboardInterrupt
+
+
+def _label(classes: Sequence[str], row: NDArray[np.float32]) -> tuple[str, float]:
+    """The label of a second alone, and its confidence."""
+    if np.isnan(row[0]):
+        return SILENCE, 1 / len(classes)
+    return classes[int(row.argmax())], float(row.max())
 
 
 class _Interruptible:
@@ -56,13 +80,18 @@ class _Interruptible:
     def __init__(self, stream: io.FileIO, wake: int) -> None:
         self.name = "<stdin>"
         self.is_interrupted = False
+        self.before_waiting: Callable[[], None] = lambda: None
         self._stream, self._wake = stream, wake
 
     def read(self, n_bytes: int, /) -> bytes | None:
         """What is there, at most n_bytes; waits for the stream or for `wake` if nothing is."""
         if self.is_interrupted:
             return b""
-        ready, _, _ = select.select([self._stream.fileno(), self._wake], [], [])
+        places = [self._stream.fileno(), self._wake]
+        ready, _, _ = select.select(places, [], [], 0)
+        if not ready:
+            self.before_waiting()
+            ready, _, _ = select.select(places, [], [])
         self.is_interrupted = self._wake in ready
         return self._stream.read(n_bytes) if self._stream.fileno() in ready else b""
 

@@ -35,6 +35,7 @@
 const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200];
 const MOST_COLUMNS = 1100;
 const KEYS_S = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -10, ArrowUp: 10, PageDown: -10, PageUp: 10 };
+const SILENCE = "silence"; // the label of a second without sound
 const SVG = "http://www.w3.org/2000/svg";
 
 /** A time as m:ss, or as h:mm:ss from an hour on (or if asked to). */
@@ -61,7 +62,8 @@ export function listRuns(list, runs, onPlay) {
       button.dataset.startS = run.start_s;
       const span = `${formatTime(run.start_s)}\u2013${formatTime(run.end_s)}`;
       button.append(make("span", "timeline-run-span", span), make("span", "timeline-run-label", run.label));
-      button.append(make("span", "timeline-run-confidence", percent(run.confidence)));
+      const confidence = run.label === SILENCE ? NaN : run.confidence;
+      button.append(make("span", "timeline-run-confidence", percent(confidence)));
       button.addEventListener("click", () => onPlay(run.start_s));
       const item = make("li");
       item.append(button);
@@ -121,7 +123,8 @@ export class Timeline {
   add(seconds) {
     for (const { start_s, end_s, label, confidence, probabilities } of seconds) {
       const shares = this.classes.map((name) => Number(probabilities[name]) || 0);
-      this._rows[Math.round(start_s)] = { end_s, label, confidence, shares };
+      const silent = label === SILENCE && shares.every((share) => share === shares[0]);
+      this._rows[Math.round(start_s)] = { end_s, label, confidence, shares, silent };
     }
     this._redraw();
   }
@@ -137,7 +140,8 @@ export class Timeline {
   }
 
   at(second) {
-    const start_s = second === this._endS() ? this._rows.length - 1 : Math.floor(second); // the end is the last second's
+    const isLast = second >= this._rows.length - 1 && second <= this._endS(); // it may last longer than a second
+    const start_s = isLast ? this._rows.length - 1 : Math.floor(second);
     const row = this._rows[start_s];
     if (!row) return null;
     const { end_s, label, confidence, shares } = row;
@@ -147,12 +151,14 @@ export class Timeline {
   overall() {
     if (this._summary) return this.classes.map((name) => [name, this._summary.overall[name]]);
     const means = meanOf(this._rows, 0, this._rows.length, this.classes.length);
-    return this.classes.map((name, i) => [name, means ? means[i] : NaN]);
+    const nothing = this._rows.length ? 1 / this.classes.length : NaN; // there is silence alone, or not even that
+    return this.classes.map((name, i) => [name, means ? means[i] : nothing]);
   }
 
   dominant() {
     if (this._summary) return this._summary.dominant;
     const means = this.overall().map(([, mean]) => mean);
+    if (this._rows.length && this._rows.every((row) => row.silent)) return SILENCE;
     return this._rows.length ? this.classes[indexOfHighest(means)] : null;
   }
 
@@ -228,14 +234,19 @@ export class Timeline {
     const shown = this.at(shownS);
     setText(this._atHead, formatTime(shownS));
     this._lanes.forEach((lane, i) => {
-      setText(lane.at, percent(shown ? shown.probabilities[i][1] : NaN));
+      setText(lane.at, percent(shown && !this._isSilentAt(shown) ? shown.probabilities[i][1] : NaN));
       lane.at.classList.toggle("timeline-won", shown?.label === this.classes[i]);
     });
     const current = this.at(this.cursorS);
-    const spoken = current ? `${current.label} ${percent(current.confidence)}` : "not recognised yet";
+    const known = current && (this._isSilentAt(current) ? SILENCE : `${current.label} ${percent(current.confidence)}`);
+    const spoken = known ?? "not recognised yet";
     this._slider.setAttribute("aria-valuemax", String(span));
     this._slider.setAttribute("aria-valuenow", String(Math.floor(this.cursorS)));
     this._slider.setAttribute("aria-valuetext", `${formatTime(this.cursorS)}, ${spoken}`);
+  }
+
+  _isSilentAt({ start_s }) {
+    return this._rows[start_s].silent;
   }
 
   /** Draw everything before the next frame, once, however often this is called. */
@@ -252,6 +263,7 @@ export class Timeline {
     const columnS = stepOf(span, Math.min(MOST_COLUMNS, Math.max(200, width)));
     const columns = this._columns(columnS);
     const gap = columns.length && width / (span / columnS) >= 6 ? 0.12 * columnS : 0; // room between two columns
+    const silent = columns.filter((column) => column.silent);
     const dominant = this.dominant();
     this.overall().forEach(([name, mean], i) => {
       const lane = this._lanes[i];
@@ -260,10 +272,11 @@ export class Timeline {
         return `M${column.start_s} 1V${1 - height}H${right}V1Z`;
       };
       const won = columns.filter((column) => column.winner === i);
-      const lost = columns.filter((column) => column.winner !== i);
+      const lost = columns.filter((column) => column.winner !== i && !column.silent);
       lane.plot.setAttribute("viewBox", `0 0 ${span} 1`);
       lane.known.setAttribute("d", columns.map((c) => `M${c.start_s} 0H${c.end_s}V1H${c.start_s}Z`).join(""));
       lane.tint.setAttribute("d", won.map((c) => `M${c.start_s} 0H${c.end_s}V1H${c.start_s}Z`).join(""));
+      lane.silent.setAttribute("d", silent.map((c) => `M${c.start_s} 0H${c.end_s}V1H${c.start_s}Z`).join(""));
       lane.bars.setAttribute("d", lost.map((c) => bar(c, c.shares[i])).join(""));
       lane.winner.setAttribute("d", won.map((c) => bar(c, c.shares[i])).join(""));
       setText(lane.mean, percent(mean));
@@ -272,7 +285,8 @@ export class Timeline {
     this._drawAxis(span, width);
     const length = columnS < 60 ? `${columnS} s` : `${columnS / 60} min`;
     const column = columnS === 1 ? "a second" : `the mean of ${length}`;
-    setText(this._key, `A column is ${column}: its height is the probability, in the strong colour where it wins.`);
+    const shaded = silent.length ? ", shaded in silence" : "";
+    setText(this._key, `A column is ${column}: its height is the probability, in the strong colour where it wins${shaded}.`);
     this._showCursor();
   }
 
@@ -283,9 +297,12 @@ export class Timeline {
       const stop = Math.min(start_s + columnS, this._rows.length);
       const shares = meanOf(this._rows, start_s, stop, this.classes.length);
       const end_s = this._rows[stop - 1]?.end_s ?? stop;
-      if (!shares) continue;
-      const winner = columnS === 1 ? this.classes.indexOf(this._rows[start_s].label) : indexOfHighest(shares);
-      columns.push({ start_s, end_s, shares, winner });
+      if (shares) {
+        const winner = columnS === 1 ? this.classes.indexOf(this._rows[start_s].label) : indexOfHighest(shares);
+        columns.push({ start_s, end_s, shares, winner, silent: false });
+      } else if (this._rows.slice(start_s, stop).some((row) => row)) {
+        columns.push({ start_s, end_s, shares: [], winner: -1, silent: true });
+      }
     }
     return columns;
   }
@@ -310,7 +327,7 @@ function makeLane(name) {
   plot.setAttribute("preserveAspectRatio", "none");
   plot.setAttribute("aria-hidden", "true");
   const layers = {};
-  for (const layer of ["known", "tint", "bars", "winner"]) {
+  for (const layer of ["known", "tint", "silent", "bars", "winner"]) {
     layers[layer] = document.createElementNS(SVG, "path");
     layers[layer].setAttribute("class", `timeline-${layer}`);
     plot.append(layers[layer]);
@@ -319,12 +336,12 @@ function makeLane(name) {
   return { ...cells, at: make("div", "timeline-at"), plot, ...layers };
 }
 
-/** Each class's mean over the rows from `start` to before `stop`, weighted by their lengths; null if there are none. */
+/** Each class's mean over the rows with sound from `start` to before `stop`, weighted by their lengths, or null. */
 function meanOf(rows, start, stop, nClasses) {
   const sums = new Array(nClasses).fill(0);
   let lengthS = 0;
   for (let i = start; i < stop; i++) {
-    if (!rows[i]) continue;
+    if (!rows[i] || rows[i].silent) continue;
     lengthS += rows[i].end_s - i;
     for (let c = 0; c < nClasses; c++) sums[c] += rows[i].shares[c] * (rows[i].end_s - i);
   }

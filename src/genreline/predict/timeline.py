@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 _FIXED_COLUMNS = ["start_s", "end_s", "label", "confidence"]
 _RAW_COLUMNS = ["label_raw", "confidence_raw"]
+SILENCE = "silence"
+"""The label of a second without sound."""
+SHORTEST_S = 0.25
+"""A last part of a second that is shorter has no row of its own: the row before it lasts longer."""
 _JAMS_VERSION = "0.3.5"  # of the schema that a test validates against
 
 
@@ -47,12 +51,14 @@ class Timeline:
         classes: C different class names, in the order of the columns.
         probabilities: (N, C), kept as float32. Rows sum to 1, within 0.01 plus the rounding of four decimals
             (5e-5 a class), so that a CSV file's rows are valid as they are; nothing is normalised.
-        duration_s: seconds, N-1 < duration_s <= N; the last row speaks for what is left.
+        duration_s: seconds, N-1 < duration_s < N + 0.25; the last row speaks for what is left.
         title: the song's.
         model: the name of the model that predicted it.
         raw_labels, raw_confidence: where the probabilities have been smoothed over the song's seconds, the label of
             each second alone, N names, and its probability, (N,) float32; else empty.
         unsure_margin: what the two most probable classes of the song must at least be apart to name one of them.
+        is_silent: (N,) which seconds hold no sound; default: none. They are labelled `silence`, their probabilities are
+            made uniform, and they take no part in means.
 
     Raises:
         DataError: the arguments do not belong together, or are not probabilities.
@@ -66,6 +72,7 @@ class Timeline:
     raw_labels: tuple[str, ...] = ()
     raw_confidence: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     unsure_margin: float = 0.0
+    is_silent: NDArray[np.bool_] = None  # type: ignore[assignment]  # an array once it is made
 
     def __post_init__(self) -> None:
         if isinstance(self.classes, str):
@@ -81,23 +88,28 @@ class Timeline:
             raise DataError(f"classes: {list(classes)} must be at least one name, and all different")
         if probabilities.ndim != 2 or probabilities.shape[1] != len(classes) or not len(probabilities):
             raise DataError(f"probabilities: shape {probabilities.shape}, expected (seconds, {len(classes)} classes)")
+        is_silent = np.zeros(len(probabilities), bool) if self.is_silent is None else np.array(self.is_silent, bool)
+        if is_silent.shape != (len(probabilities),):
+            raise DataError(f"is_silent: shape {is_silent.shape}, expected ({len(probabilities)},)")
+        probabilities[is_silent] = 1 / len(classes)
         if bad := _bad_row(probabilities):
             raise DataError(f"probabilities of second {bad[0]}: {bad[1]}")
-        if not len(probabilities) - 1 < duration_s <= len(probabilities):
+        if not len(probabilities) - 1 < duration_s < len(probabilities) + SHORTEST_S:
             raise DataError(f"duration_s: {duration_s} does not fit {len(probabilities)} rows of one second")
         raw_confidence = np.array(self.raw_confidence, dtype=np.float32)
         raw_labels = tuple(_writable(name) for name in self.raw_labels)
         if len(raw_labels) not in (0, len(probabilities)) or raw_confidence.shape != (len(raw_labels),):
             raise DataError(f"raw_labels, raw_confidence: not one for each of {len(probabilities)} seconds, or none")
-        if set(raw_labels) - set(classes) or not ((raw_confidence >= 0) & (raw_confidence <= 1)).all():
+        if set(raw_labels) - {*classes, SILENCE} or not ((raw_confidence >= 0) & (raw_confidence <= 1)).all():
             raise DataError("raw_labels, raw_confidence: must be among the classes, and from 0 to 1")
         if not 0 <= self.unsure_margin <= 1:
             raise DataError(f"unsure_margin: {self.unsure_margin} is not from 0 to 1")
-        probabilities.flags.writeable = raw_confidence.flags.writeable = False
+        for array in (probabilities, raw_confidence, is_silent):
+            array.flags.writeable = False
         vars(self).update(raw_labels=raw_labels, raw_confidence=raw_confidence, unsure_margin=float(self.unsure_margin))
         # vars(), because a frozen dataclass takes no assignments.
         vars(self).update(classes=classes, probabilities=probabilities, duration_s=duration_s)
-        vars(self).update(title=_writable(self.title), model=_writable(self.model))
+        vars(self).update(title=_writable(self.title), model=_writable(self.model), is_silent=is_silent)
 
     @property
     def start_s(self) -> NDArray[np.float64]:
@@ -111,20 +123,35 @@ class Timeline:
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """The most probable class of each second, N names (the first of equals)."""
-        return tuple(self.classes[winner] for winner in self.probabilities.argmax(axis=1))
+        """The most probable class of each second, N names (the first of equals); `silence` where there is no sound."""
+        return tuple(self._name(winner) for winner in self._winners)
+
+    @property
+    def _winners(self) -> NDArray[np.int64]:
+        """(N,) the number of each second's class, or -1 for silence."""
+        winners: NDArray[np.int64] = np.where(self.is_silent, -1, self.probabilities.argmax(axis=1))
+        return winners
+
+    def _name(self, winner: int) -> str:
+        return SILENCE if winner < 0 else self.classes[winner]
 
     @property
     def confidence(self) -> NDArray[np.float32]:
-        """(N,) the probability of each second's label."""
+        """(N,) the probability of each second's label, or of any class in silence."""
         highest: NDArray[np.float32] = self.probabilities.max(axis=1)
         return highest
 
     @property
     def overall(self) -> dict[str, float]:
-        """Each class's mean probability over time, in class order (a last half second counts for half)."""
+        """Each class's mean probability over time, in class order (a last half second counts for half).
+
+        Silence does not count, unless there is nothing else.
+        """
+        weights = self.end_s - self.start_s
+        if not np.all(self.is_silent):
+            weights = np.where(self.is_silent, 0, weights)
         # Rounded, so that a tie stays a tie whatever the order in which a machine adds.
-        means = np.round(np.average(self.probabilities, axis=0, weights=self.end_s - self.start_s), 9)
+        means = np.round(np.average(self.probabilities, axis=0, weights=weights), 9)
         return dict(zip(self.classes, means.tolist(), strict=True))
 
     @property
@@ -132,8 +159,11 @@ class Timeline:
         """The genre of the whole song: the class with the highest `overall` probability, the first of equals.
 
         Not a majority vote over `labels`, because a vote counts a second won by .51 as much as one won by .99. The
-        mean keeps what the model was sure of, and a near tie in a few seconds cannot turn it.
+        mean keeps what the model was sure of, and a near tie in a few seconds cannot turn it. `silence` if there is no
+        sound at all.
         """
+        if np.all(self.is_silent):
+            return SILENCE
         overall = self.overall
         return max(self.classes, key=overall.__getitem__)
 
@@ -153,7 +183,7 @@ class Timeline:
     def is_unsure(self) -> bool:
         """Whether the two most probable classes of the whole song are nearer than `unsure_margin`."""
         highest = sorted(self.overall.values(), reverse=True)
-        return len(highest) > 1 and highest[0] - highest[1] < self.unsure_margin
+        return not np.all(self.is_silent) and len(highest) > 1 and highest[0] - highest[1] < self.unsure_margin
 
     def smoothed(self, probabilities: NDArray[np.float32]) -> Self:
         """The timeline with probabilities (N, C) in place of its own, whose labels and confidence it keeps as raw."""
@@ -161,13 +191,13 @@ class Timeline:
 
     def runs(self) -> list[Run]:
         """Equal consecutive labels as one stretch each: they cover the song without gap or overlap."""
-        winners = self.probabilities.argmax(axis=1)
-        firsts = np.flatnonzero(np.diff(winners, prepend=-1))
+        winners = self._winners
+        firsts = np.flatnonzero(np.diff(winners, prepend=-2))
         lengths_s = self.end_s - self.start_s
         confidence = np.add.reduceat(lengths_s * self.confidence, firsts) / np.add.reduceat(lengths_s, firsts)
         ends_s = np.append(firsts[1:], self.duration_s)
         rows = zip(firsts, ends_s, winners[firsts], confidence, strict=True)
-        return [Run(float(start), float(end), self.classes[winner], float(mean)) for start, end, winner, mean in rows]
+        return [Run(float(start), float(end), self._name(winner), float(mean)) for start, end, winner, mean in rows]
 
     def to_csv(self) -> str:
         """A table with a row a second: start_s, end_s, label, confidence, then a column a class (four decimals).
@@ -175,9 +205,10 @@ class Timeline:
         Where the probabilities are smoothed, the columns label_raw and confidence_raw come before those of the classes.
         """
         raw = list(zip(self.raw_labels, self.raw_confidence.tolist(), strict=True))
+        shown = np.where(np.reshape(self.is_silent, (-1, 1)), np.nan, self.probabilities)
         rows = (
             csv_row(self.classes, i, end_s, probabilities, raw[i] if raw else None)
-            for i, (end_s, probabilities) in enumerate(zip(self.end_s.tolist(), self.probabilities, strict=True))
+            for i, (end_s, probabilities) in enumerate(zip(self.end_s.tolist(), shown, strict=True))
         )
         return csv_header(self.classes, bool(self.raw_labels)) + "".join(rows)
 
@@ -310,6 +341,7 @@ class Timeline:
         lines: list[int] = []
         rows: list[list[float]] = []
         raw: list[tuple[str, float]] = []
+        is_silent: list[bool] = []
         end_s = 0.0
         try:
             header = next(reader, [])
@@ -321,9 +353,11 @@ class Timeline:
                 if len(fields) != len(header):
                     raise ValueError(f"{len(fields)} fields, expected {len(header)}")
                 start_s, last_end_s, end_s = float(fields[0]), end_s, float(fields[1])
-                if start_s != len(rows) or start_s != last_end_s or not start_s < end_s <= start_s + 1:
+                if start_s != len(rows) or start_s != last_end_s or not start_s < end_s < start_s + 1 + SHORTEST_S:
                     raise ValueError(f"{fields[0]} to {fields[1]} s is not second {len(rows)}")
-                rows.append(_with_label([float(p) for p in fields[n_fixed:]], classes, fields[2]))
+                row = [float(p) for p in fields[n_fixed:]]
+                is_silent.append(_is_silence(fields[2], row))
+                rows.append(row if is_silent[-1] else _with_label(row, classes, fields[2]))
                 if n_fixed > len(_FIXED_COLUMNS):
                     raw.append((fields[4], float(fields[5])))
                 lines.append(reader.line_num)
@@ -333,7 +367,14 @@ class Timeline:
             raise DataError(f"CSV line {lines[bad[0]]}: {bad[1]}")
         probabilities = np.array(rows, dtype=np.float32).reshape(len(rows), len(classes))
         labels, confidence = tuple(label for label, _ in raw), np.array([each for _, each in raw], np.float32)
-        return cls(tuple(classes), probabilities, end_s, raw_labels=labels, raw_confidence=confidence)
+        return cls(
+            tuple(classes),
+            probabilities,
+            end_s,
+            raw_labels=labels,
+            raw_confidence=confidence,
+            is_silent=np.array(is_silent, bool),
+        )
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -354,16 +395,19 @@ class Timeline:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The timeline of what `to_dict` returned, exactly.
 
-        What follows from the probabilities (labels, runs, dominant, overall) is computed anew, not read.
+        What follows from the probabilities (labels but for silence, runs, dominant, overall) is computed anew, not
+        read.
 
         Raises:
             DataError: a key is missing, or a value is not as it should be; the message names the second.
         """
         rows: list[list[float]] = []
+        is_silent: list[bool] = []
         try:
             classes = tuple(data["classes"])
             for second in data["seconds"]:
                 rows.append([float(second["probabilities"][name]) for name in classes])
+                is_silent.append(_is_silence(second.get("label"), rows[-1]))
             raw = [second for second in data["seconds"] if "label_raw" in second]
             return cls(
                 classes,
@@ -374,8 +418,9 @@ class Timeline:
                 tuple(str(second["label_raw"]) for second in raw),
                 np.array([float(second["confidence_raw"]) for second in raw], np.float32),
                 float(data.get("unsure_margin", 0.0)),
+                np.array(is_silent, bool),
             )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"timeline, after {len(rows)} seconds: {type(error).__name__} ({error})") from error
 
 
@@ -407,15 +452,19 @@ def csv_row(
     """The line of `Timeline.to_csv` for the second from start_s to end_s.
 
     Args:
-        probabilities: (C,).
+        probabilities: (C,), NaN for silence.
         raw: the label and the confidence of the second alone, if there are such columns.
     """
+    is_silent = bool(np.isnan(probabilities).all())
+    if is_silent:
+        probabilities = np.full(len(classes), 1 / len(classes), np.float32)
     winner = int(probabilities.argmax())
+    label = SILENCE if is_silent else classes[winner]
     end = max(round(end_s, 3), start_s + 0.001)  # a last second of 0.1 ms must not round to nothing
     confidence, *shares = (f"{p:.4f}" for p in (probabilities[winner], *probabilities))
     alone = [] if raw is None else [raw[0], f"{raw[1]:.4f}"]
     end_text = f"{end:.3f}".rstrip("0").rstrip(".")
-    return _csv_line([start_s, end_text, classes[winner], confidence, *alone, *shares], classes)
+    return _csv_line([start_s, end_text, label, confidence, *alone, *shares], classes)
 
 
 def _csv_line(fields: Sequence[object], classes: Sequence[str]) -> str:
@@ -436,6 +485,11 @@ def _bad_row(probabilities: NDArray[Any]) -> tuple[int, str] | None:
         return None
     i = int(good.argmin())
     return i, f"smallest {probabilities[i].min():.4f}, sum {sums[i]:.4f}; must be at least 0 and sum to 1"
+
+
+def _is_silence(label: object, row: Sequence[float]) -> bool:
+    """Whether a second that was written with this label and row is one without sound."""
+    return label == SILENCE and len(set(row)) == 1
 
 
 def _with_label(row: list[float], classes: list[str], label: str) -> list[float]:

@@ -107,27 +107,38 @@ class Worker:
         file = io.BytesIO(payload)
         file.name = job["name"]  # what errors call it
         rows: list[NDArray[np.float32]] = []
+        held: list[dict[str, Any]] = []  # sent when it is known whether the last one lasts a little longer
         samples = 0
         follow = recognizer.follower()
         self._send({"event": "start", "model": job["model"], "classes": recognizer.model.classes})
-        for waveform, probabilities in recognizer.predict_blocks(blocks(file, BLOCK_S)):
-            start_s = samples // RATE_HZ
-            samples += len(waveform)
-            if samples > job["max_duration_s"] * RATE_HZ:
-                minutes = job["max_duration_s"] / 60
-                raise AudioError(f"{job['name']}: is longer than the limit of {minutes:g} minutes; cut it")
-            rows.append(probabilities)
-            part = Timeline(recognizer.model.classes, probabilities, len(waveform) / RATE_HZ)
-            if recognizer.context:
-                part = part.smoothed(follow(probabilities))
-            seconds = part.to_dict()["seconds"]
-            for second, peaks in zip(seconds, _peaks(waveform, len(seconds)), strict=True):
-                second["start_s"] += start_s
-                second["end_s"] += start_s
-                second["peaks"] = peaks
-            self._send({"event": "seconds", "seconds": seconds})
-            if self._cancelled:
-                return
+        try:
+            for waveform, probabilities in recognizer.predict_blocks(blocks(file, BLOCK_S)):
+                start_s = samples // RATE_HZ
+                samples += len(waveform)
+                if samples > job["max_duration_s"] * RATE_HZ:
+                    minutes = job["max_duration_s"] / 60
+                    raise AudioError(f"{job['name']}: is longer than the limit of {minutes:g} minutes; cut it")
+                rows.append(probabilities)
+                if not len(probabilities):
+                    held[-1]["end_s"] = samples / RATE_HZ
+                    continue
+                is_silent = np.isnan(probabilities[:, 0])
+                part = Timeline(recognizer.model.classes, probabilities, len(waveform) / RATE_HZ, is_silent=is_silent)
+                if recognizer.context:
+                    part = part.smoothed(follow(probabilities))
+                seconds = part.to_dict()["seconds"]
+                for second, peaks in zip(seconds, _peaks(waveform, len(seconds)), strict=True):
+                    second["start_s"] += start_s
+                    second["end_s"] += start_s
+                    second["peaks"] = peaks
+                if held:
+                    self._send({"event": "seconds", "seconds": held})
+                held = seconds
+                if self._cancelled:
+                    return
+        finally:
+            if held and not self._cancelled:
+                self._send({"event": "seconds", "seconds": held})
         song = recognizer.timeline(np.concatenate(rows), samples / RATE_HZ, title_of(job["name"])).to_dict()
         if not recognizer.context:
             del song["seconds"]  # they have been sent
@@ -167,6 +178,7 @@ class Worker:
 def _peaks(waveform: NDArray[np.float32], n_seconds: int) -> list[list[float]]:
     """The waveform's outline: the largest magnitude of each tenth of a second, PEAKS_PER_S for each second."""
     padded = np.zeros(n_seconds * RATE_HZ, np.float32)
+    waveform = waveform[: len(padded)]
     padded[: len(waveform)] = np.abs(waveform)
     peaks = padded.reshape(n_seconds, PEAKS_PER_S, -1).max(axis=2)
     rounded: list[list[float]] = np.minimum(peaks.astype(np.float64), 1).round(3).tolist()

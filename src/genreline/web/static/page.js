@@ -197,6 +197,10 @@ function showVerdict({ overall, dominant, verdict, duration_s: durationS }) {
   strong.textContent = verdict;
   const average = `on average over ${formatTime(durationS)}`;
   const rest = second ? `; next ${inWords(second)} with ${percent(secondShare)}` : "";
+  if (overall[dominant] === undefined) {
+    byId("verdict").replaceChildren(strong, ` throughout ${formatTime(durationS)}.`); // of which no share is silence
+    return;
+  }
   byId("verdict").replaceChildren(
     ...(verdict.startsWith("unsure between ")
       ? ["Here it is ", strong, `: ${percent(overall[dominant])} and ${percent(secondShare)} ${average}.`]
