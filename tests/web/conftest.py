@@ -186,11 +186,17 @@ def make_sound(seconds, rate_hz=8000, format="WAV", **settings):
     return file.getvalue()
 
 
-def silence(hours):
-    """Hours of silence in a small file (flac stores a block of it in a few bytes)."""
+def ticking(hours):
+    """Hours of a clock in a small file (flac stores a block of silence in a few bytes)."""
+    return silence(hours, tick=8000)
+
+
+def silence(hours, tick=0):
+    """Hours of silence in a small file; see `ticking`."""
     file = io.BytesIO()
     with soundfile.SoundFile(file, "w", 8000, 1, "PCM_16", format="FLAC") as flac:
         minute = np.zeros(60 * 8000, np.int16)
+        minute[4000::8000] = tick
         for _ in range(round(60 * hours)):
             flac.write(minute)
     return file.getvalue()
@@ -211,4 +217,4 @@ def hours_of_silence():
 @pytest.fixture(scope="session")
 def long_song():
     """Nineteen minutes, which take some seconds to hear, in a small file."""
-    return silence(19 / 60)
+    return ticking(19 / 60)

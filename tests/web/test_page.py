@@ -9,6 +9,7 @@ import jams
 import matplotlib.image
 import numpy as np
 import pytest
+import soundfile
 from axe_playwright_python.sync_playwright import Axe
 
 from genreline.predict.recognizer import Recognizer
@@ -65,17 +66,34 @@ def wait_for_second(page, until, second):
 
 def test_a_dropped_song_fills_the_timeline_as_it_is_heard(service, open_service, until, long_song):
     page = open_service(service)
-    drop(page, long_song, "Long silence.flac")
+    drop(page, long_song, "Long clock.flac")
     until(page, "document.querySelector('.timeline-known')?.getAttribute('d')")
     assert not page.evaluate(DONE)  # colours are there before the end
     until(page, "document.getElementById('audio').readyState >= 1")
-    assert page.locator("#title").inner_text() == "Long silence"
+    assert page.locator("#title").inner_text() == "Long clock"
     until(page, "document.getElementById('progress').value > 0.05")
     assert 0 < float(page.evaluate("document.getElementById('progress').value")) < 1
     until(page, DONE)
     assert page.locator("#progress").is_hidden()
     assert "Complete, recognised by genres7-cnn." in page.locator("#status").inner_text()
     assert "over 19:00" in page.locator("#verdict").inner_text()
+
+
+def test_silence_is_named_and_shaded(service, open_service, until, sound):
+    page = open_service(service)
+    tone, rate_hz = soundfile.read(io.BytesIO(sound(3.1)))
+    tone[rate_hz : 2 * rate_hz] = 0
+    for wave, verdict in ((tone, None), (0 * tone, "Nothing but silence over 0:03.")):
+        soundfile.write(file := io.BytesIO(), wave, rate_hz, format="WAV")
+        name = "tone" if verdict is None else "nothing"
+        choose(page, file.getvalue(), f"{name}.wav")
+        until(page, f"document.getElementById('title').textContent === '{name}' && {DONE}")
+        until(page, "document.querySelector('.timeline-silent').getAttribute('d')")
+        expected = Recognizer.load()(file.getvalue())
+        assert page.locator(".timeline-run-label").all_inner_texts() == [run.label for run in expected.runs()]
+        shaded = page.locator(".timeline-silent").first.get_attribute("d")
+        assert shaded == ("M1 0H2V1H1Z" if verdict is None else "M0 0H1V1H0ZM1 0H2V1H1ZM2 0H3.1V1H2Z")
+        assert verdict in (None, page.locator("#verdict").inner_text())
 
 
 def test_a_real_recording(service, open_service, until, shared):
@@ -424,7 +442,7 @@ def test_a_cut_connection_is_reported_unless_the_song_is_complete(service, open_
           const start = { model: "m", classes: ["jazz", "rock"] };
           const run = { start_s: 0, end_s: 1, label: "jazz", confidence: 0.7 };
           const second = { ...run, probabilities: { jazz: 0.7, rock: 0.3 }, peaks: [0.5] };
-          const whole = { title: "t", model: "m", duration_s: 1, dominant: "jazz" };
+          const whole = { title: "t", model: "m", duration_s: 1, dominant: "jazz", verdict: "jazz" };
           const summary = { ...whole, overall: second.probabilities, runs: [run] };
           const events = [["start", start], ["second", second], ...(isDone ? [["done", summary]] : [])];
           const text = events.map(([name, data]) => `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`).join("");

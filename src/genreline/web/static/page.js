@@ -197,8 +197,8 @@ function showVerdict({ overall, dominant, verdict, duration_s: durationS }) {
   strong.textContent = verdict;
   const average = `on average over ${formatTime(durationS)}`;
   const rest = second ? `; next ${inWords(second)} with ${percent(secondShare)}` : "";
-  if (overall[dominant] === undefined) {
-    byId("verdict").replaceChildren(strong, ` throughout ${formatTime(durationS)}.`); // of which no share is silence
+  if (overall[dominant] === undefined) { // silence is no class
+    byId("verdict").replaceChildren("Nothing but ", strong, ` over ${formatTime(durationS)}.`);
     return;
   }
   byId("verdict").replaceChildren(
