@@ -231,12 +231,11 @@ blockquote { background: var(--flag); margin: 1rem 0; padding: .1rem .9rem; bord
   .table { overflow: visible; break-inside: avoid; }
   table { font-size: 8.5pt; min-width: 12cm; }
   .table:has(th:nth-child(8)) table { font-size: 7pt; width: 100%; }
-  .tight table { font-size: 6pt; table-layout: fixed; width: 100%; }
+  .tight table { font-size: 5.5pt; table-layout: fixed; width: 100%; }
   thead { display: table-header-group; }
   th, td, th:first-child, th:last-child, td:last-child { min-width: 0; padding: .15rem .2rem; position: static;
     white-space: normal; overflow-wrap: break-word; }
   .tight :is(th, td) { padding: .15rem .05rem; overflow-wrap: anywhere; }
-  .tight th { font-size: 5.5pt; }
   .tight th:first-child { width: 1.7cm; }
   caption span { position: static; max-width: none; }
 }

@@ -76,8 +76,6 @@ def study_section(study: Study, runs: Sequence[RunRecord], flags: Iterable[str])
         _table(page, study, entries, "by variant")
     if study.repeats:
         _reproducibility(page, runs)
-    if study.compares_devices:
-        _devices(page, study, entries)
     best = best_entry(entries)
     if best.completed:
         _of_classes(page, study, best)
@@ -107,7 +105,7 @@ def _table(page: Page, study: Study, entries: list[VariantResult], caption: str,
         "loss gap": lambda entry: spread_text(entry.values(gap_of).values()),
         "epochs": _epochs_text,
         "seconds": lambda entry: spread_text(entry.values(timer_of(study)).values(), 1),
-        "timed": _timed,
+        "timed": lambda entry: _timed(study, entry),
         "status": _status,
     }
     if len({entry.setting for entry in entries}) == 1:
@@ -119,13 +117,16 @@ def _table(page: Page, study: Study, entries: list[VariantResult], caption: str,
         rows = [list(row) for row in zip(*rows, strict=True)]
     page.table(f"{study.name}: test accuracy and macro F1, {caption}", rows)
     page.items(_comment(study, entries))
+    if study.compares_devices:
+        _devices(page, study, entries)
     if published:
         _published(page, study, entries)
 
 
-def _timed(entry: VariantResult) -> str:
+def _timed(study: Study, entry: VariantResult) -> str:
     """By which clock, and how many runs were at work side by side."""
-    clocks = sorted({"wall" if math.isnan(run.processor_seconds) else "processor" for run in entry.completed})
+    wall = study.compares_devices  # see `timer_of`
+    clocks = sorted({"wall" if wall or math.isnan(run.processor_seconds) else "processor" for run in entry.completed})
     beside = sorted({f"{run.n_parallel} at once" for run in entry.completed if run.n_parallel})
     return ", ".join([*clocks, *beside]) or "-"
 
