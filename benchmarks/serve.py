@@ -1,7 +1,7 @@
 """Load of the service on loopback, and how long a listener waits: `python benchmarks/serve.py [OUT]`.
 
 Starts `genreline serve`'s service with two workers in a process of its own, measures, stops it, and writes serve.json
-and serve.md to OUT (results/ if not said). Takes some minutes, and Chromium for what the listener sees (left out where
+and serve.md to OUT (default: results/). Takes some minutes, and Chromium for what the listener sees (left out where
 there is none).
 """
 
@@ -154,7 +154,7 @@ def memory(url: str, process: psutil.Process, audio: bytes) -> dict[str, Any]:
 
 
 def first_and_last(url: str, audio: bytes) -> dict[str, Any]:
-    """Seconds until the first second of four minutes is told, and until the song is."""
+    """Seconds until the first second of four minutes is shown, and until the whole song is."""
     rows = []
     for _ in range(5):
         begin = time.perf_counter()
@@ -252,8 +252,8 @@ def markdown(results: dict[str, Any]) -> str:
             *rows,
             "",
             f"Four minutes of MP3, ten times at once: the first is there after {ten['first_s']:.1f} s, all after "
-            f"{ten['all_s']:.1f} s. Alone, medians of five: the first second is told after {api['first_s']:.2f} s, the "
-            f"whole song after {api['whole_s']:.2f} s.",
+            f"{ten['all_s']:.1f} s. Alone, medians of five: the first second is shown after {api['first_s']:.2f} s, "
+            f"the whole song after {api['whole_s']:.2f} s.",
             "",
             listener,
             "",

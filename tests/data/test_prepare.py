@@ -1,4 +1,4 @@
-"""From audio to a dataset: what is written, what is told, and that whatever ends it loses nothing."""
+"""From audio to a dataset: what is written, what is reported, and that whatever ends it loses nothing."""
 
 import csv
 import errno
