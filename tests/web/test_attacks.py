@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import gzip
 import io
 import json
@@ -15,11 +16,14 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import numpy as np
 import psutil
 import pytest
+import soundfile
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from genreline.web.app import create_app
 from genreline.web.limits import Limits
 from genreline.web.security import careful_protocol
 
@@ -191,13 +195,14 @@ def test_a_client_that_reads_slowly_is_served_and_one_that_stops_is_dropped():
         protocol = careful_protocol(Limits(idle_timeout_s=idle_timeout_s))(Config(None), ServerState(), {}, loop)
         protocol.connection_made(transport)
         protocol.pause_writing()
-        for _ in range(10):  # twice the timeout, with a byte read well within each
+        for _ in range(10):  # twice the timeout, faster than the least rate by far
             await asyncio.sleep(idle_timeout_s / 5)
-            transport.n_waiting -= 1
+            transport.n_waiting -= 10_000
         assert not transport.is_aborted
         async with asyncio.timeout(10):
-            while not transport.is_aborted:
+            while not transport.is_aborted:  # ten bytes a second are as good as none
                 await asyncio.sleep(idle_timeout_s / 5)
+                transport.n_waiting -= 2
         protocol.connection_lost(None)
 
     with ThreadPoolExecutor(1) as thread:  # Playwright, in another test, leaves an event loop in this one
@@ -560,3 +565,91 @@ def test_it_drains(start_service, long_song, eventually):
     for pid in workers:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_a_name_that_is_not_the_services_is_refused(service):
+    for host, status in {
+        "evil.example": 421,
+        f"evil.example:{service.port}": 421,
+        "localhost.evil.example": 421,
+        "127.0.0.1.evil.example": 421,
+        "": 421,
+        "[": 421,
+        f"localhost:{service.port}": 200,
+        "LOCALHOST": 200,
+        "[::1]:80": 200,
+    }.items():
+        response = httpx.get(f"{service.url}/healthz", headers={"Host": host})
+        assert response.status_code == status, host
+    assert "--host-name" in detail(httpx.get(f"{service.url}/metrics", headers={"Host": "evil.example"}), 421)
+
+
+def test_a_decoder_that_talks_leaves_no_line(service):
+    file = io.BytesIO()
+    soundfile.write(file, np.random.default_rng(0).normal(0, 0.1, 80_000), 8000, format="MP3")
+    damaged = bytearray(file.getvalue())
+    for place in range(2000, len(damaged), 700):
+        damaged[place : place + 90] = bytes(range(90))
+    assert service.post_song(bytes(damaged), "song.mp3").status_code in (200, 422)
+    assert "mpg123" not in service.log
+
+
+def test_a_killed_service_leaves_no_worker(start_service, long_song, eventually):
+    service = start_service(workers=1)
+    (worker,) = service.workers()
+    body = form(long_song)
+    with service.connect() as connection:
+        connection.sendall(head(f"Content-Length: {len(body)}") + body)
+        eventually(lambda: service.metric("genreline_jobs_running") == 1, "the job")
+        service.process.kill()
+        eventually(lambda: not psutil.pid_exists(worker), "the worker's end")
+
+
+def test_silent_connections_are_closed_and_leave_no_traceback(start_service, eventually):
+    """More than files may be open, and nobody says a word."""
+    service = start_service(workers=1, header_timeout_s=1, connections=16)
+    psutil.Process(service.process.pid).rlimit(psutil.RLIMIT_NOFILE, (48, 48))
+    silent = [service.connect() for _ in range(100)]
+    assert all(until_closed(connection) == b"" for connection in silent)
+    for connection in silent:
+        connection.close()
+    assert eventually(lambda: _healthy(service), "health")
+    assert "Traceback" not in service.log
+    assert len(service.log.splitlines()) < 20
+
+
+def _healthy(service):
+    try:
+        return httpx.get(f"{service.url}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_a_reader_of_few_bytes_is_dropped(strict, eventually):
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(120)
+        connection.connect(("127.0.0.1", strict.port))
+        connection.sendall(b"GET /assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        begin = time.monotonic()
+        with contextlib.suppress(ConnectionResetError):
+            while connection.recv(20):  # 400 bytes a second
+                time.sleep(0.05)
+                assert time.monotonic() < begin + 60
+
+
+def test_a_full_disk_is_told_with_the_safe_headers(monkeypatch, song):
+    def no_room(request):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("genreline.web.routes.timelines.form_of", no_room)
+
+    async def post():
+        transport = httpx.ASGITransport(create_app())
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.post("/v1/timeline", files={"file": song})
+
+    with ThreadPoolExecutor(1) as thread:
+        response = thread.submit(asyncio.run, post()).result()
+    assert "disk is full" in detail(response, 507)
+    assert response.headers["X-Content-Type-Options"] == "nosniff"

@@ -79,3 +79,72 @@ def test_jobs_wait_for_a_worker_that_lives(song):
         assert pool.pids != [first]
 
     with_pool(Limits(workers=1, queue=2), work)
+
+
+def test_turns_go_round_by_client(song):
+    async def work(pool):
+        ended = []
+
+        async def one(client):
+            job = listen(song)
+            job.client = client
+            await last_answer(pool, job)
+            ended.append(client)
+
+        many = [asyncio.create_task(one("many")) for _ in range(6)]
+        await until(lambda: pool.running == 1)
+        await one("other")
+        assert len(ended) <= 2  # the one that ran, and this
+        await asyncio.gather(*many)
+
+    with_pool(Limits(workers=1), work)
+
+
+def spinning():
+    """A worker that spins on every job, as a decoder does that never returns."""
+    return """
+import sys
+from genreline.web import worker
+
+def spin(*_):
+    while True:
+        pass
+
+worker.Worker._listen = spin
+sys.argv[1:] = sys.argv[-1:]
+worker.main()
+"""
+
+
+@pytest.fixture
+def spin(monkeypatch):
+    """Have the workers that start from now on spin on every song."""
+    start = asyncio.create_subprocess_exec
+
+    async def start_spinning(program, *arguments, **options):
+        return await start(program, "-c", spinning(), arguments[-1], **options)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start_spinning)
+
+
+def test_a_worker_that_spins_is_ended_by_the_system(spin, monkeypatch, song):
+    """The pool's own clock is not needed for it."""
+    monkeypatch.setattr("genreline.web.pool._GRACE_S", -998)
+
+    async def work(pool):
+        (first,) = pool.pids
+        answer = await last_answer(pool, listen(song))
+        assert answer["status"] == 422
+        await until(lambda: pool.pids not in ([], [first]))
+
+    with_pool(Limits(workers=1, job_timeout_s=1000), work)
+
+
+def test_no_worker_is_alive_without_a_live_process(song):
+    async def work(pool):
+        (first,) = pool.pids
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: not pool.pids)
+        await until(lambda: pool.pids)  # replaced before a job asks for it
+
+    with_pool(Limits(workers=1), work)

@@ -14,6 +14,12 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     root_path: Annotated[str, typer.Option(metavar="PATH", help="Where a proxy puts it, as /genres.")] = "",
     allow_urls: Annotated[bool, typer.Option("--allow-urls", help="Fetch songs from public URLs.")] = False,
+    host_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A name by which clients reach it, beside localhost and IP addresses; repeat it."
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Songs processed at once, each in a process of 0.5 GB.")] = 2,
 ) -> None:
     """Serve the web page and the HTTP API, until SIGTERM or Ctrl-C."""
@@ -26,4 +32,4 @@ def serve(
     except ModuleNotFoundError as error:
         raise ConfigError(f"serve: {error.name} is missing; pip install 'genreline[web]' brings it") from error
 
-    serve(host, port, root_path, allow_urls, Limits(workers=workers))
+    serve(host, port, root_path, allow_urls, Limits(workers=workers), host_name or ())

@@ -262,8 +262,8 @@ class _Connection(http.client.HTTPConnection):
     def _connect_public(self) -> socket.socket:
         """Resolve once, check every address, and connect to one that was checked."""
         found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-        if internal := [str(place[0]) for *_, place in found if not is_public(str(place[0]))]:
-            raise self.guard.refuse(f"leads to {self.host} ({internal[0]}), which is not on the public internet")
+        if not all(is_public(str(place[0])) for *_, place in found):
+            raise self.guard.refuse(f"leads to {self.host}, which is not on the public internet")
         error: OSError | None = None
         for family, kind, protocol, _, place in found:
             self.guard.check()  # the time may be up, as nothing breaks into a connect

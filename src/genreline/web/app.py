@@ -4,7 +4,8 @@ The process that answers holds no decoder and no model: it passes what clients s
 answers to the clients.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
@@ -12,15 +13,16 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import genreline
 from genreline.web.assets import Assets
 from genreline.web.limits import Limits
-from genreline.web.problems import Problem, answer, answer_invalid, responses
+from genreline.web.problems import Problem, answer, answer_full_disk, answer_invalid, answer_nobody, responses
 from genreline.web.routes.catalog import catalog_routes
 from genreline.web.routes.timelines import timeline_routes
-from genreline.web.security import BodyLimits, RejectCrossSite, SafeHeaders
+from genreline.web.security import BodyLimits, KnownHosts, RejectCrossSite, SafeHeaders, log_briefly
 from genreline.web.service import Service
 
 
@@ -42,13 +44,16 @@ class RootPath:
         await self._app({**scope, "root_path": self._root_path}, receive, send)
 
 
-def create_app(limits: Limits | None = None, allow_urls: bool = False, root_path: str = "") -> FastAPI:
+def create_app(
+    limits: Limits | None = None, allow_urls: bool = False, root_path: str = "", host_names: Collection[str] = ()
+) -> FastAPI:
     """The service as an ASGI application. Its lifespan starts and ends the worker processes.
 
     Args:
         limits: the bounds of requests.
         allow_urls: whether songs are fetched from URLs.
         root_path: the path at which a proxy serves it, such as /genres.
+        host_names: names by which clients reach it, beside localhost.
     """
     limits = limits or Limits()
     service = Service(limits, allow_urls)
@@ -56,6 +61,7 @@ def create_app(limits: Limits | None = None, allow_urls: bool = False, root_path
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        asyncio.get_running_loop().set_exception_handler(log_briefly)
         await service.pool.start()
         try:
             yield
@@ -73,8 +79,11 @@ def create_app(limits: Limits | None = None, allow_urls: bool = False, root_path
     app.state.service = service
     app.add_exception_handler(HTTPException, answer)
     app.add_exception_handler(RequestValidationError, answer_invalid)
+    app.add_exception_handler(OSError, answer_full_disk)
+    app.add_exception_handler(ClientDisconnect, answer_nobody)
     app.add_middleware(BodyLimits, limits=limits)
     app.add_middleware(RejectCrossSite)
+    app.add_middleware(KnownHosts, names=host_names)
     app.add_middleware(SafeHeaders)
     app.add_middleware(RootPath, root_path=root_path.rstrip("/"))
     app.include_router(timeline_routes(service))

@@ -20,7 +20,7 @@ from typing import Any
 
 from genreline.web.limits import Limits
 from genreline.web.problems import Problem
-from genreline.web.sandbox import limit_resources
+from genreline.web.sandbox import die_with_parent, limit_processor_time, limit_resources
 
 _ANSWER_BYTES = 65_536
 
@@ -84,8 +84,10 @@ def main() -> None:
     from genreline.errors import GenrelineError
     from genreline.fetch.cache import fetch
 
+    die_with_parent()
     order = json.loads(sys.stdin.readline())
     limit_resources(order["memory_bytes"], file_bytes=2 * order["max_bytes"])
+    limit_processor_time(order["timeout_s"])
     bounds = {key: order[key] for key in ("max_duration_s", "max_bytes", "timeout_s", "public_only")}
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what a library prints is no answer

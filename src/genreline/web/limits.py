@@ -24,6 +24,7 @@ class Limits:
             on one machine has a reason to allow them.
         header_timeout_s: seconds until a request's headers must be there.
         idle_timeout_s: seconds without a byte of the body, or in which no byte of the answer is taken.
+        read_rate: bytes a second of the answer that a client must take while more of it waits.
         upload_timeout_s: seconds until the whole body must be there.
         drain_timeout_s: seconds that running requests get when the service stops.
     """
@@ -42,5 +43,6 @@ class Limits:
     public_urls_only: bool = True
     header_timeout_s: float = 10
     idle_timeout_s: float = 20
+    read_rate: int = 1000
     upload_timeout_s: float = 600
     drain_timeout_s: int = 30

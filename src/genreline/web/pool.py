@@ -19,11 +19,13 @@ from typing import Any, BinaryIO
 from genreline.errors import GenrelineError
 from genreline.web.limits import Limits
 from genreline.web.problems import overloaded
+from genreline.web.turns import Turns
 
 _LINE_BYTES = 2**22  # no honest answer has a line as long
 _CONTENT_BYTES = 2**27
 _START_TIMEOUT_S = 120
 _CANCEL_TIMEOUT_S = 2
+_GRACE_S = 5  # after which the system ends a worker that this process did not end, because it is gone
 _CHUNK = 2**18
 
 log = logging.getLogger("genreline.web")
@@ -106,6 +108,10 @@ class Process:
             self._process.kill()
         await self._process.wait()
 
+    async def ended(self) -> None:
+        """Return when the process has ended."""
+        await self._process.wait()
+
     @property
     def is_alive(self) -> bool:
         """Whether the process has not ended."""
@@ -120,9 +126,12 @@ class Process:
 class Job:
     """A piece of work, from the moment it is admitted. Its answers wait here, so that no listener holds up a worker."""
 
-    def __init__(self, header: dict[str, Any], payload: BinaryIO | None = None, n_bytes: int = 0) -> None:
+    def __init__(
+        self, header: dict[str, Any], payload: BinaryIO | None = None, n_bytes: int = 0, client: str = ""
+    ) -> None:
         self.header = {**header, "n_bytes": n_bytes}
         self.payload = payload or io.BytesIO()
+        self.client = client
         self.outcome = "vanished"
         self.seconds = 0.0
         self.sound_s = 0.0
@@ -152,6 +161,7 @@ class Pool:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._turns = Turns(limits.workers)
         self._idle: asyncio.Queue[Process] = asyncio.Queue()
         self._processes: set[Process] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -176,8 +186,8 @@ class Pool:
 
     @property
     def pids(self) -> list[int]:
-        """The workers' process numbers."""
-        return sorted(process.pid for process in self._processes)
+        """The process numbers of the workers that live."""
+        return sorted(process.pid for process in self._processes if process.is_alive)
 
     @property
     def waiting(self) -> int:
@@ -204,9 +214,13 @@ class Pool:
                 await asyncio.shield(task)
 
     async def _do(self, job: Job) -> None:
-        while not (process := await self._idle.get()).is_alive:  # the system may have killed it for its memory
-            self._spawn(self._replace(process))
-        self._waiting.discard(job)
+        async with self._turns.place(job.client):
+            while not (process := await self._idle.get()).is_alive:  # the system may have killed it for its memory
+                pass
+            self._waiting.discard(job)
+            await self._have_done(process, job)
+
+    async def _have_done(self, process: Process, job: Job) -> None:
         self.running += 1
         begin = time.monotonic()
         try:
@@ -220,12 +234,12 @@ class Pool:
             job.outcome = "timeout"
             allowed = f"{self._limits.job_timeout_s:g} s that are allowed"
             job.put(_error(503, f"{job.header['name']}: takes more than the {allowed}; send less of it"))
-            self._spawn(self._replace(process))
+            self._spawn(process.kill())
         except Exception as error:  # it has ended, or breaks the protocol
             job.outcome = "crash"
             why = str(error) if isinstance(error, _BrokenError) else ""
             job.put(_error(422, why or f"{job.header['name']}: broke the decoder; convert it to another format"))
-            self._spawn(self._replace(process))
+            self._spawn(process.kill())
         finally:
             self.running -= 1
             job.seconds = time.monotonic() - begin
@@ -233,7 +247,7 @@ class Pool:
 
     async def _talk(self, process: Process, job: Job) -> None:
         with contextlib.suppress(_BrokenError):  # it may have reported the reason before it ended
-            await process.send(job.header, job.payload)
+            await process.send({**job.header, "processor_s": self._limits.job_timeout_s + _GRACE_S}, job.payload)
         while (answer := await process.answer())["event"] != "end":
             if answer["event"] == "crash":  # it could still report the reason
                 raise _BrokenError(answer["detail"])
@@ -249,11 +263,11 @@ class Pool:
             await process.cancel()
             self._idle.put_nowait(process)
         except _BrokenError:
-            await self._replace(process)
+            await process.kill()
 
-    async def _replace(self, process: Process) -> None:
+    async def _replace_when_it_ends(self, process: Process) -> None:
+        await process.ended()
         self._processes.discard(process)
-        await process.kill()
         self.replaced += 1
         await self._start_another()
 
@@ -269,6 +283,7 @@ class Pool:
     def _add(self, process: Process) -> None:
         self._processes.add(process)
         self._idle.put_nowait(process)
+        self._spawn(self._replace_when_it_ends(process))
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.create_task(work)

@@ -1,5 +1,7 @@
 """Errors as application/problem+json (RFC 9457), with the sentence that the command line prints."""
 
+import errno
+import logging
 from http import HTTPStatus
 from typing import Any
 
@@ -8,9 +10,20 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 MEDIA_TYPE = "application/problem+json"
-_NOT_READ = {408, 413, 429, 503}  # answered before the body has been read, so the connection is not used again
+_NOT_READ = {
+    408,
+    413,
+    421,
+    429,
+    503,
+    507,
+}  # answered before the body has been read, so the connection is not used again
+
+
+log = logging.getLogger("genreline.web")
 
 
 class ProblemDetails(BaseModel):
@@ -57,6 +70,21 @@ async def answer_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     return await answer(request, Problem(422, f"{first['loc'][-1]}: {first['msg']}"))
+
+
+async def answer_full_disk(request: Request, error: Exception) -> JSONResponse:
+    """The response where an upload does not fit on the disk. Raises the error if it is another one."""
+    if not (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
+        raise error
+    log.error("the folder for temporary files is full")
+    return await answer(request, Problem(507, "the service's disk is full; try again later", retry_after_s=30))
+
+
+async def answer_nobody(request: Request, error: Exception) -> JSONResponse:
+    """The response, which nobody reads, to a client that disconnected while it sent its body."""
+    assert isinstance(error, ClientDisconnect)
+    log.info("a client disconnected while it sent its request")
+    return await answer(request, Problem(400, "the client has disconnected"))
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

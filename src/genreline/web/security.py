@@ -4,8 +4,13 @@ It covers headers, requests from other sites' pages, and clients that are slow o
 """
 
 import asyncio
+import errno
+import logging
+import socket
+import struct
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
@@ -18,6 +23,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from genreline.web.limits import Limits
 from genreline.web.problems import Problem, answer
+
+_SEND_BUFFER = 65_536
+_last_said_s = float("-inf")
+
+log = logging.getLogger("genreline.web")
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -73,6 +83,41 @@ def _is_foreign(scope: Scope) -> bool:
     return origin is not None and urlsplit(origin).netloc != headers.get("host", "")
 
 
+class KnownHosts:
+    """Refuses requests for other hosts than this one's names with 421.
+
+    So a page whose name its owner points at this machine (DNS rebinding) cannot use it through a visitor's browser. An
+    IP address is no name, and is always taken.
+    """
+
+    def __init__(self, app: ASGIApp, names: Collection[str] = ()) -> None:
+        self._app = app
+        self._names = {"localhost", *(name.lower().rstrip(".") for name in names)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, unless it is for another host."""
+        if scope["type"] == "http" and not self._is_known(Headers(scope=scope).getlist("host")):
+            problem = Problem(421, "this host name is not the service's; its operator can allow it by --host-name")
+            await (await answer(Request(scope), problem))(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _is_known(self, hosts: list[str]) -> bool:
+        if len(hosts) != 1:
+            return False
+        try:
+            name = (urlsplit(f"//{hosts[0]}").hostname or "").rstrip(".")
+        except ValueError:
+            return False
+        if name in self._names or name.endswith(".localhost"):
+            return True
+        try:
+            ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+
 class BodyLimits:
     """Bounds a request's body: 413 if it is too large, 408 if nothing comes for a while or all of it takes too long."""
 
@@ -124,7 +169,7 @@ class Clients:
     @contextmanager
     def one(self, address: str) -> Iterator[None]:
         """Count a job of an address during the block. Raises Problem 429 if it has as many as it may."""
-        client = _household(address)
+        client = household(address)
         if self._jobs[client] >= self._most:
             raise Problem(429, f"{self._most} songs of yours are in progress; wait for them", retry_after_s=5)
         self._jobs[client] += 1
@@ -135,7 +180,7 @@ class Clients:
             self._jobs += Counter()  # forgets those at zero
 
 
-def _household(address: str) -> str:
+def household(address: str) -> str:
     """The address, or for IPv6 its network of 64 bits, all of which one customer has."""
     try:
         parsed = ip_address(address)
@@ -144,8 +189,32 @@ def _household(address: str) -> str:
     return str(ip_network((address, 64), strict=False)) if isinstance(parsed, IPv6Address) else address
 
 
+def most_files() -> int:
+    """How many files and connections this process may have open."""
+    if sys.platform == "win32":
+        return 8192
+    import resource
+
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 2**20 if most == resource.RLIM_INFINITY else most
+
+
+def log_briefly(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A loop's exception handler that says in one line a second that files or memory have run out."""
+    global _last_said_s
+    error = context.get("exception")
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+        if loop.time() - _last_said_s >= 1:
+            _last_said_s = loop.time()
+            log.warning("no connection could be accepted (%s)", error.strerror)
+    else:
+        loop.default_exception_handler(context)
+
+
 def careful_protocol(limits: Limits) -> type[H11Protocol]:
     """uvicorn's HTTP protocol, which drops a connection that sends no headers in time, or does not read its answer."""
+
+    most_open = min(2 * limits.connections + 64, most_files() // 2)
 
     class CarefulProtocol(H11Protocol):
         _late: asyncio.TimerHandle | None = None
@@ -153,6 +222,13 @@ def careful_protocol(limits: Limits) -> type[H11Protocol]:
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            if len(self.connections) > most_open:
+                transport.abort()
+                return
+            if sock := transport.get_extra_info(
+                "socket"
+            ):  # else megabytes wait in the system, and nobody sees who reads
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
             self._expect_headers()
 
         def data_received(self, data: bytes) -> None:
@@ -177,13 +253,15 @@ def careful_protocol(limits: Limits) -> type[H11Protocol]:
             super().resume_writing()
 
         def _watch_reader(self) -> None:
-            """Drop the connection if the client reads nothing within the timeout, else look again."""
+            """Drop the connection if the client reads too little within the timeout, else look again."""
             waiting = self.transport.get_write_buffer_size()
 
             def look() -> None:
-                if self.transport.get_write_buffer_size() < waiting:
+                if waiting - self.transport.get_write_buffer_size() >= limits.read_rate * limits.idle_timeout_s:
                     self._watch_reader()
                 else:
+                    if sock := self.transport.get_extra_info("socket"):  # or the system goes on sending
+                        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     self.transport.abort()
 
             self._stuck = self.loop.call_later(limits.idle_timeout_s, look)

@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Collection
 
 import uvicorn
 
@@ -15,7 +16,14 @@ from genreline.web.security import careful_protocol
 log = logging.getLogger("genreline.web")
 
 
-def serve(host: str, port: int, root_path: str = "", allow_urls: bool = False, limits: Limits | None = None) -> None:
+def serve(
+    host: str,
+    port: int,
+    root_path: str = "",
+    allow_urls: bool = False,
+    limits: Limits | None = None,
+    host_names: Collection[str] = (),
+) -> None:
     """Serve on an address until SIGTERM or Ctrl-C. Logs to standard error: sizes, durations, outcomes, nothing else.
 
     Raises:
@@ -28,7 +36,7 @@ def serve(host: str, port: int, root_path: str = "", allow_urls: bool = False, l
     if sys.platform != "linux":
         log.warning("a decoder's memory is bounded on Linux only; do not offer this service to the public")
     config = uvicorn.Config(
-        create_app(limits, allow_urls, root_path),
+        create_app(limits, allow_urls, root_path, [host, *host_names]),
         http=careful_protocol(limits),
         ws="none",
         log_config=None,
@@ -36,6 +44,7 @@ def serve(host: str, port: int, root_path: str = "", allow_urls: bool = False, l
         server_header=False,
         limit_concurrency=limits.connections,
         timeout_graceful_shutdown=limits.drain_timeout_s,
+        backlog=128,
         h11_max_incomplete_event_size=32_768,
     )
     server = uvicorn.Server(config)

@@ -14,7 +14,8 @@ from genreline.web.limits import Limits
 from genreline.web.metrics import Metrics
 from genreline.web.pool import Job, Pool
 from genreline.web.problems import Problem, overloaded
-from genreline.web.security import Clients
+from genreline.web.security import Clients, household
+from genreline.web.turns import Turns
 
 Result = TypeVar("Result")
 
@@ -28,12 +29,12 @@ class Service:
         self.metrics = Metrics(self.pool)
         self._admitted = 0
         self._clients = Clients(limits.per_client)
-        self._fetches = asyncio.Semaphore(limits.workers)
+        self._fetches = Turns(2 * limits.workers, most_each=limits.workers)  # a link may take minutes to drip
 
     @contextmanager
     def admitted(self, request: Request) -> Iterator[None]:
         """Let a job in, before its body is read. Raises Problem: 429 or 503, there are too many."""
-        with self._clients.one(request.client.host if request.client else ""):
+        with self._clients.one(client_of(request)):
             self.pool.check_room()
             if self._admitted >= self.limits.admitted:
                 raise overloaded()
@@ -49,13 +50,12 @@ class Service:
         if not self.allow_urls:
             raise Problem(403, "this service fetches no URLs; download the song and send the file")
         async with AsyncExitStack() as stack:
-            await cancel_on_disconnect(request, self._fetches.acquire())
-            stack.callback(self._fetches.release)
+            await cancel_on_disconnect(request, stack.enter_async_context(self._fetches.place(client_of(request))))
             yield await cancel_on_disconnect(request, stack.enter_async_context(fetched(url, self.limits)))
 
-    async def work(self, kind: str, name: str, payload: bytes = b"", **options: str) -> bytes:
+    async def work(self, kind: str, name: str, payload: bytes = b"", client: str = "", **options: str) -> bytes:
         """A worker's answer to a job that has one piece of content. Raises Problem."""
-        job = Job({"kind": kind, "name": name, **options}, io.BytesIO(payload), len(payload))
+        job = Job({"kind": kind, "name": name, **options}, io.BytesIO(payload), len(payload), client)
         content = b""
         try:
             async with self.pool.job(job):
@@ -75,6 +75,11 @@ class Service:
         if asked not in names:
             raise Problem(422, f"{asked[:80]}: no such model; choose one of {', '.join(names)}")
         return asked
+
+
+def client_of(request: Request) -> str:
+    """Whose turn a request takes: its address, or the network of one customer."""
+    return household(request.client.host if request.client else "")
 
 
 async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, Result]) -> Result:

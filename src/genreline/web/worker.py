@@ -3,8 +3,8 @@
 Jobs come on standard input, answers go to standard output: a line of JSON each, followed by `n_bytes` bytes where the
 line gives that number. Nothing is pickled, so an attacker who takes this process over can send its parent only JSON.
 
-Once the models are loaded the process limits its resources (see sandbox.py). SIGUSR1 ends the current job;
-the process ends when its input does.
+Once the models are loaded the process limits its resources (see sandbox.py), and the processor time of each job.
+SIGUSR1 ends the current job; the process ends when its input does, or its parent.
 """
 
 import io
@@ -27,7 +27,7 @@ from genreline.predict.player import to_html
 from genreline.predict.recognizer import DEFAULT_MODEL, Recognizer
 from genreline.predict.timeline import Timeline
 from genreline.train.checkpoint import load_model, shipped_models
-from genreline.web.sandbox import limit_resources
+from genreline.web.sandbox import die_with_parent, limit_processor_time, limit_resources
 
 BLOCK_S = 5  # recognised at a time: the first colours show at once, and the network still gets batches
 PEAKS_PER_S = 10
@@ -72,6 +72,7 @@ class Worker:
         while line := self._jobs.readline():
             job = json.loads(line)
             self._cancelled = False
+            limit_processor_time(job["processor_s"])
             try:
                 self._kinds[job["kind"]](job, self._jobs.read(job["n_bytes"]))
                 end: dict[str, Any] = {"event": "end"}
@@ -205,6 +206,7 @@ def _wav(waveform: NDArray[np.float32]) -> bytes:
 
 def main() -> None:
     """Serve as a worker; the only argument is the memory that a job may take, in bytes."""
+    die_with_parent()
     # Libraries must not print between the answers, nor a client's data into a log.
     answers = os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_WRONLY)

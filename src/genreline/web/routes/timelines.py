@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from genreline.web.pool import Job
 from genreline.web.problems import Problem, problem, responses
 from genreline.web.schemas import TimelineSchema
-from genreline.web.service import Service, cancel_on_disconnect
+from genreline.web.service import Service, cancel_on_disconnect, client_of
 from genreline.web.uploads import FORM_SCHEMA, Link, Upload, body_of, form_of, link_of, media_type, uploaded
 
 HEARTBEAT_S = 10  # a stream sends something at least this often, or proxies close it
@@ -55,7 +55,7 @@ def timeline_routes(service: Service) -> APIRouter:
                 "model": service.model_name(upload.model),
                 "max_duration_s": service.limits.max_duration_s,
             }
-            job = Job(header, upload.file, upload.n_bytes)
+            job = Job(header, upload.file, upload.n_bytes, client_of(request))
             stack.callback(service.metrics.count, job)
             yield await stack.enter_async_context(service.pool.job(job))
 
@@ -106,7 +106,8 @@ def timeline_routes(service: Service) -> APIRouter:
             if media_type(request) != "application/json":
                 raise Problem(415, "send the timeline as JSON (application/json)")
             body = await body_of(request, service.limits.max_timeline_bytes)
-            content = await cancel_on_disconnect(request, service.work("render", "timeline", body, format=format))
+            work = service.work("render", "timeline", body, client_of(request), format=format)
+            content = await cancel_on_disconnect(request, work)
         headers = {"Content-Disposition": f'attachment; filename="timeline.{format}"'}
         return Response(content, headers=headers, media_type=MEDIA_TYPES[format])
 
