@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo check lint fast docs notebook colab release-check
+.PHONY: demo check lint fast docs notebook colab results release-check
 
 demo: .venv/installed
 	$(BIN)/genreline demo
@@ -51,6 +51,26 @@ colab: .venv/installed
 	cp .venv/lib/python3*/site-packages/*editable*genreline* build/colab/lib/python3*/site-packages/ 2>/dev/null || \
 	  echo "$(CURDIR)/src" > $$(echo build/colab/lib/python3*/site-packages)/genreline.pth
 	build/colab/bin/python -m pytest -q -n 0 tests/test_notebook.py -k "clean_kernel"
+
+# The assignment's studies at full length: what is missing is printed, then done; results/studies keeps what is finished,
+# so that Ctrl-C loses the runs at work alone. `make results DATA=DIR`, or COURSE=DIR for the studies of MFCCs and
+# GENRES7=DIR for those of melgrams; with DEVICE=cuda OUT=results/gpu all of it on a GPU.
+COURSE ?= $(DATA)
+GENRES7 ?= $(DATA)
+OUT ?= results/studies
+DEVICE ?= cpu
+JOBS ?= 2
+of_mfccs = fnn device --data "$(COURSE)" --out "$(OUT)" --device $(DEVICE)
+of_melgrams = reproducibility batchnorm pooling schedulers early-stopping batch-size regularisation activations \
+  optimizers cnn-plain $(sort $(wildcard benchmarks/*.toml)) --data "$(GENRES7)" --out "$(OUT)" --device $(DEVICE)
+
+results: .venv/installed
+	@test -n "$(COURSE)" -a -n "$(GENRES7)" || { echo "make results: needs DATA=DIR, or COURSE=DIR and GENRES7=DIR"; exit 2; }
+	@$(BIN)/genreline study $(of_mfccs) --missing
+	@$(BIN)/genreline study $(of_melgrams) --missing
+	@$(BIN)/genreline study $(of_mfccs) --jobs $(JOBS)
+	@$(BIN)/genreline study $(of_melgrams) --jobs $(JOBS)
+	@$(BIN)/genreline report "$(OUT)"
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "genreline needs Python 3.11 or newer")'

@@ -239,7 +239,7 @@ def test_variants_across(tmp_path):
     rows = section_table(markdown(tmp_path), "s")
     assert rows[0] == ["variant", "a", "b"]
     assert [row[0] for row in rows[2:]] == [
-        "seeds", "accuracy", "macro F1", "validation macro F1", "epochs", "seconds", "timed", "status",
+        "seeds", "accuracy", "macro F1", "validation macro F1", "epochs", "seconds", "timed", "at once", "status",
     ]  # fmt: skip
 
 
@@ -382,9 +382,37 @@ def test_a_quick_look_gives_way_to_the_real_runs_or_is_flagged(tmp_path):
     assert section_table(text, "s")[2][3].startswith("0.505")
     make_study(tmp_path / "quick", seeds("a", A) + seeds("b", B), name="s", settings={"epochs": 30})
     assert "Runs were given 2 epochs, where the study says 30" in markdown(tmp_path / "quick")
-    make_study(tmp_path / "two", seeds("a", A) + seeds("a", A, device="cuda"), name="s", settings={"epochs": 2})
-    with pytest.raises(DataError, match="several results of a, seed 0"):
+    make_study(tmp_path / "two", seeds("a", A) + seeds("a", A, data_digest="e" * 64), name="s", settings={"epochs": 2})
+    with pytest.raises(DataError, match="several results of a, seed 0, made with other data"):
         write_report(tmp_path / "two")
+
+
+def test_of_two_devices_that_with_the_most_runs_counts(tmp_path):
+    gpu = seeds("a", [0.9, 0.9, 0.9, 0.9], device="cuda")
+    make_study(tmp_path / "cpu", seeds("a", A) + gpu + seeds("b", B), name="s", settings={"epochs": 2})
+    text = markdown(tmp_path / "cpu")
+    assert "4 runs on cuda left out, because another device made the same run." in text
+    assert section_table(text, "s")[2][3].startswith("0.505")
+    gpu = seeds("a", [0.9, 0.9, 0.9, 0.9], device="cuda")
+    make_study(tmp_path / "gpu", seeds("a", A[:2]) + gpu, name="s", settings={"epochs": 2})
+    text = markdown(tmp_path / "gpu")
+    assert "2 runs on cpu left out" in text
+    assert "0.900" in text
+    assert "0.505" not in text
+
+
+def test_the_best_setting_is_chosen_among_the_seeds_that_all_settings_have(tmp_path):
+    """At the first rate both have four seeds, at the other one; there b is better, with the seed that they share."""
+    fields = {"name": "s", "settings": {"epochs": 2}, "grid": {"optimizer": {"lr": [0.1, 0.01]}}}
+    slow = seeds("a", [0.1], "optimizer.lr=0.01") + seeds("b", [0.9], "optimizer.lr=0.01")
+    fast = seeds("a", A, "optimizer.lr=0.1") + seeds("b", B, "optimizer.lr=0.1")
+    make_study(tmp_path, fast + slow, {"a": [], "b": ["label_smoothing=0.01"]}, **fields)
+    text = markdown(tmp_path)
+    first, own = (rows[2:] for name, rows in tables(text).items() if name.startswith("s: test accuracy"))
+    assert [row[1] for row in first] == ["4", "4"]
+    assert [row[:3] for row in own] == [["a", "optimizer.lr=0.1", "1"], ["b", "optimizer.lr=0.01", "1"]]
+    overview = next(rows for name, rows in tables(text).items() if name.startswith("The best variant"))
+    assert overview[2][2] == "b, optimizer.lr=0.01"
 
 
 @pytest.mark.parametrize(("change", "equal"), [(0, 3), (1e-12, 2)])

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import re
 import signal
@@ -11,8 +12,10 @@ import sys
 import pytest
 import torch
 
+from genreline.cli import app
 from genreline.errors import ConfigError
 from genreline.study import runner
+from genreline.study.records import progress_of
 from genreline.study.runner import jobs_of, load_results, run_study, without_device, write_table
 from genreline.study.spec import load_study, shipped_studies
 from genreline.train.loop import fit
@@ -37,6 +40,35 @@ def study(tmp_path):
     return load_study(tmp_path / "rates.toml")
 
 
+def test_the_study_says_how_many_seeds(study, course, tmp_path):
+    def seeds_of(jobs, variant, lr):
+        return [job.config.seed for job in jobs if job.point.variant.id == variant and job.config.optimizer.lr == lr]
+
+    jobs = jobs_of(study, course, tmp_path)
+    assert (seeds_of(jobs, "Adam", 0.01), seeds_of(jobs, "Adam", 1e38)) == ([0, 1, 2], [0, 1, 2])
+    (tmp_path / "rates.toml").write_text("seeds = 4\ngrid_seeds = 2\n" + STUDY)
+    study = load_study(tmp_path / "rates.toml")
+    jobs = jobs_of(study, course, tmp_path)
+    assert (seeds_of(jobs, "Adam", 0.01), seeds_of(jobs, "Adam", 1e38)) == ([0, 1, 2, 3], [0, 1])
+    assert len(jobs_of(study, course, tmp_path, seeds=1)) == study.n_runs == 6
+
+
+def test_what_is_missing_is_counted_and_nothing_written(study, course, tmp_path, capsys):
+    jobs = jobs_of(study, course, tmp_path / "out", seeds=1)
+    list(run_study([job for job in jobs if job.config.optimizer.lr == 0.01], n_processes=1))
+    before = sorted((tmp_path / "out").rglob("*"))
+    progress = progress_of(jobs_of(study, course, tmp_path / "out", seeds=3))
+    assert progress[:4] == (18, 2, 1, 15)
+    took = {job.config.optimizer.name: result.get("processor_seconds") for job, result in load_results(jobs)}
+    both = took["SGD"] + took["Adam"]  # two seeds of each are missing, and eleven runs of points without any
+    assert progress.hours * 3600 == pytest.approx(2 * both + 11 * both / 2)
+    command = ["study", str(tmp_path / "rates.toml"), "--data", str(course), "--out", str(tmp_path / "out")]
+    app([*command, "--missing"], standalone_mode=False)
+    assert re.search(r"^rates +18 +2 +1 +15 +0\.\d$", capsys.readouterr().out, re.M)
+    assert sorted((tmp_path / "out").rglob("*")) == before
+    assert math.isnan(progress_of(jobs_of(study, course, tmp_path / "other")).hours)
+
+
 def test_every_variant_runs_with_every_seed(study, course, tmp_path):
     jobs = jobs_of(study, course, tmp_path / "out", seeds=2)
     assert [(job.point.name, job.config.optimizer.name, job.config.seed) for job in jobs[::2][:3]] == [
@@ -58,6 +90,14 @@ def test_every_variant_runs_with_every_seed(study, course, tmp_path):
     assert "closure" in next(row["reason"] for row in rows if row["variant"].startswith("LBFGS"))
     again = list(run_study(jobs, n_processes=2))  # nothing is done twice, but what failed is tried again
     assert {job.path.stem for job in again} == {row["run"] for row in rows if row["status"] == "failed"}
+
+
+def test_an_interrupted_run_is_done_again(study, course, tmp_path):
+    jobs = jobs_of(study, course, tmp_path, seeds=1)[:1]
+    list(run_study(jobs, n_processes=1))
+    assert jobs[0].done
+    jobs[0].path.write_text(jobs[0].path.read_text().replace('"completed"', '"interrupted"'))
+    assert not jobs[0].done
 
 
 def test_a_failed_run_is_tried_again(study, course, tmp_path, monkeypatch):
@@ -90,6 +130,20 @@ def test_a_device_that_is_not_here_is_left_for_a_machine_that_has_it(course, tmp
     list(run_study(jobs[:1], n_processes=2))
     assert load_results(jobs)[0][1]["n_parallel"] == 1, "beside another run its time would be another"
     assert [job.point.variant.id for job in without_device(jobs)] == ["GPU"]
+
+
+def test_a_comparison_of_devices_measures_its_own_times(course, tmp_path):
+    head = STUDY[: STUDY.index("variants")]
+    for name, device in (("plain", ""), ("device", ', device = "cpu"')):
+        (tmp_path / f"{name}.toml").write_text(f'{head}variants = [{{ id = "CPU"{device} }}]')
+    studies = [load_study(tmp_path / f"{name}.toml") for name in ("plain", "device")]
+    plain, device = (jobs_of(study, course, tmp_path / "out", seeds=1) for study in studies)
+    list(run_study(plain, n_processes=2))
+    list(run_study(device, n_processes=2))
+    ((first, other),), ((second, own),) = load_results(plain), load_results(device)
+    assert first.path.name == second.path.name
+    assert (other["n_parallel"], own["n_parallel"]) == (2, 1)
+    assert [epoch["train_loss"] for epoch in other["history"]] == [epoch["train_loss"] for epoch in own["history"]]
 
 
 def test_a_run_is_that_of_fit(study, course, mfccs, tmp_path):

@@ -1,5 +1,6 @@
 """The commands of study/: many models become an answer."""
 
+import math
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -17,17 +18,21 @@ def study(
     ] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="A dataset in the course layout.")] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where results are kept.")] = Path("studies"),
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each variant, each with its own seed.")] = 3,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Runs of each variant, each with its own seed (default: the study's).")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes side by side, one thread each.")] = 2,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each run (default: the study's).")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     backend: Where = Backend.processes,
     ray_address: RayAddress = None,
     show: Annotated[bool, typer.Option("--list", help="Print the studies that ship.")] = False,
+    missing: Annotated[bool, typer.Option("--missing", help="Print how many runs are missing, and do none.")] = False,
 ) -> None:
     """Do the missing runs of a study and print its table; an interrupted study continues where it stopped."""
     from rich.markup import escape
 
+    from genreline.study.records import progress_of
     from genreline.study.runner import (
         COLUMNS,
         jobs_of,
@@ -41,7 +46,10 @@ def study(
 
     if show:
         shipped = [load_study(path) for path in shipped_studies().values()]
-        print_table(["study", "step", "runs", "question"], [[s.name, s.step, s.n_runs, s.question] for s in shipped])
+        print_table(
+            ["study", "step", "runs", "seeds", "question"],
+            [[s.name, s.step, s.n_runs, s.seeds, s.question] for s in shipped],
+        )
         return
     if not names or not data:
         raise ConfigError(
@@ -49,6 +57,7 @@ def study(
         )
     check_device(device)
     n_usable = 0
+    table: list[list[object]] = []
     for name in names:
         chosen = load_study(name)
         todo = jobs_of(chosen, data, out, seeds, epochs, device)
@@ -58,27 +67,35 @@ def study(
         todo = [job for job in todo if job not in absent]
         if not todo:
             continue
+        if missing:
+            found = progress_of(todo)
+            hours = "unknown" if math.isnan(found.hours) else f"{found.hours:.1f}"
+            table.append([chosen.name, *found[:4], hours])
+            continue
         write_study(chosen, out)
         left = sum(not job.done for job in todo)
         at_once = jobs if backend is Backend.processes else None
-        with progress_bar() as progress:
+        with progress_bar() as bar:
             text = _study_text(chosen.name, left, at_once)
-            task = progress.add_task(text, total=len(todo), completed=len(todo) - left)
-            progress.advance(task, 0)  # the time left counts from now, not from the end of the first run
+            task = bar.add_task(text, total=len(todo), completed=len(todo) - left)
+            bar.advance(task, 0)  # the time left counts from now, not from the end of the first run
             with closing(run_study(todo, jobs, backend.value, ray_address)) as running:
                 for job in running:
                     left -= 1
                     text = _study_text(chosen.name, left, at_once)
                     text += f", done: {escape(job.point.name)}, seed {job.config.seed}"
-                    progress.update(task, advance=1, description=text)
-                    if not progress.console.is_terminal:  # a log file gets a line a run instead of a display
-                        progress.console.print(f"{text}, {len(todo) - left} of {len(todo)} runs", soft_wrap=True)
+                    bar.update(task, advance=1, description=text)
+                    if not bar.console.is_terminal:  # a log file gets a line a run instead of a display
+                        bar.console.print(f"{text}, {len(todo) - left} of {len(todo)} runs", soft_wrap=True)
         rows = write_table(todo)
         columns = COLUMNS[: COLUMNS.index("test_accuracy") + 1]
         print_table(columns, [[f"{r[c]:.3f}" if isinstance(r[c], float) else r[c] for c in columns] for r in rows])
         for reason in sorted({row["reason"] for row in rows} - {""}):
             typer.echo(f"failed: {reason}")
         n_usable += sum(row["status"] != "failed" for row in rows)
+    if missing:
+        print_table(["study", "runs", "done", "failed", "missing", "hours"], table)
+        return
     if not n_usable:  # a variant that cannot run is an answer; a study of which nothing ran is none
         raise typer.Exit(1)
 

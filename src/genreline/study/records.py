@@ -2,16 +2,18 @@
 
 import json
 import math
-from collections import defaultdict
+import statistics
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from genreline.errors import DataError
 from genreline.study.page import count_text
-from genreline.study.runner import RUNS, STUDY
+from genreline.study.runner import RUNS, STUDY, StudyRun
 from genreline.study.spec import Point, Study, load_study, run_name, shipped_studies
 
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
@@ -94,37 +96,53 @@ def match(study: Study, runs: Iterable[RunRecord]) -> tuple[list[tuple[Point, li
 def select_runs(study: Study, runs: Sequence[RunRecord]) -> tuple[list[RunRecord], list[str]]:
     """One run for each point and seed of a study, and what a reader must be warned of.
 
+    Of runs that differ in length alone, that of the study's own counts; of those that differ in the device alone, that
+    on the device with the most runs, or on the CPU.
+
     Raises:
-        DataError: two results of the same point and seed.
+        DataError: two results of the same point and seed on other data.
     """
     points, others = match(study, runs)
-    kept, left_out, shortened = [], 0, set()
-    length = max(point.config(seed=0).epochs for point, _ in points)
+    n_runs = Counter(run.device for run in runs)
+    kept: list[RunRecord] = []
+    shorter: list[RunRecord] = []
+    elsewhere: Counter[str] = Counter()
+    shortened = set()
     for point, found in points:
-        epochs = point.config(seed=0).epochs
+        length = point.config(seed=0).epochs
         by_seed: dict[int, list[RunRecord]] = defaultdict(list)
         for run in found:
             by_seed[run.seed].append(run)
         for seed, same in sorted(by_seed.items()):
-            if len(same) > 1:  # beside the study's own runs there may be those of a quick look with fewer epochs
-                left_out += len(same) - 1
-                same = [run for run in same if run.config.get("epochs") == epochs]
-            if len(same) != 1:
+            best = max(
+                same, key=lambda run: (_epochs(run) == length, _epochs(run), n_runs[run.device], run.device == "cpu")
+            )
+            shorter += [run for run in same if _epochs(run) != _epochs(best)]
+            rivals = [run for run in same if run is not best and _epochs(run) == _epochs(best)]
+            elsewhere.update(run.device for run in rivals if run.device != best.device)
+            if any(run.device == best.device for run in rivals):
                 raise DataError(
-                    f"{study.name}: holds several results of {point.name}, seed {seed}, made with other data or "
-                    "devices; keep those of one in the folder"
+                    f"{study.name}: holds several results of {point.name}, seed {seed}, made with other data; keep "
+                    "those of one in the folder"
                 )
-            kept += same
-            shortened |= {run.config.get("epochs") for run in same} - {epochs}
+            kept.append(best)
+            shortened |= {(_epochs(best), length)} if _epochs(best) != length else set()
     flags = []
-    if left_out:
-        flags.append(f"{count_text(left_out, 'run')} of another length than the study's own left out.")
+    if shorter:
+        flags.append(f"{count_text(len(shorter), 'run')} of another length than the study's own left out.")
+    for device, n in elsewhere.items():
+        flags.append(f"{count_text(n, 'run')} on {device} left out, because another device made the same run.")
     if others:
         flags.append(f"{count_text(len(others), 'result')} of no variant of the study as recorded, not shown.")
     if shortened:
-        lengths = ", ".join(map(str, sorted(shortened, key=str)))
-        flags.append(f"Runs were given {lengths} epochs, where the study says {length}: a quick look.")
+        lengths, wanted = (", ".join(map(str, sorted(set(each)))) for each in zip(*shortened, strict=True))
+        flags.append(f"Runs were given {lengths} epochs, where the study says {wanted}: a quick look.")
     return kept, flags
+
+
+def _epochs(run: RunRecord) -> int:
+    """How many epochs it was given."""
+    return int(run.config["epochs"])
 
 
 def load_studies(folder: Path) -> list[tuple[Study, list[RunRecord]]]:
@@ -158,6 +176,35 @@ def _parse(kind: type[T], path: Path, **more: str) -> T:
         first = error.errors()[0] if isinstance(error, ValidationError) else None
         problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
         raise DataError(f"{path}: is no result of a study ({problem}); remove it and run the study again") from error
+
+
+class Progress(NamedTuple):
+    """How far a study is, in runs; `hours` of one process are what the missing ones take, NaN where nothing tells."""
+
+    n_runs: int
+    n_done: int
+    n_failed: int
+    n_missing: int
+    hours: float
+
+
+def progress_of(jobs: Sequence[StudyRun]) -> Progress:
+    """How far the jobs of a study are. The time is guessed from the study's recorded runs on the same device: of the
+    same variant and setting where there are such, else of any."""
+    study, folder = jobs[0].point.study, jobs[0].folder / RUNS
+    missing = [job for job in jobs if not job.path.exists()]
+    n_failed = sum(job.path.exists() and not job.done for job in jobs)
+    seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for point, runs in match(study, [load_run(path) for path in sorted(folder.glob("*.json"))])[0]:
+        for run in runs:
+            if run.history and run.device in {job.device for job in missing}:
+                scale = missing[0].config.epochs / _epochs(run) if run.status == "completed" else 1
+                took = run.seconds if math.isnan(run.processor_seconds) else run.processor_seconds
+                seconds[point.variant.id, point.setting].append(took * scale)
+    mean = statistics.fmean(chain(*seconds.values())) if seconds else math.nan
+    means = {point: statistics.fmean(found) for point, found in seconds.items()}
+    total = sum(means.get((job.point.variant.id, job.point.setting), mean) for job in missing)
+    return Progress(len(jobs), len(jobs) - n_failed - len(missing), n_failed, len(missing), total / 3600)
 
 
 def digests_of(runs: Iterable[RunRecord]) -> dict[str, list[str]]:

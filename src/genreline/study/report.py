@@ -20,6 +20,7 @@ from genreline.study.stats import (
     ALPHA,
     MIN_SEEDS,
     accuracy_of,
+    at_common_seeds,
     best_entry,
     entries_of,
     epochs_of,
@@ -84,8 +85,8 @@ _HOW_TO_READ = [
     "Seeds change the initial weights and the order of the training data. They say nothing of how another choice of "
     "songs would change the figures.",
     "Seconds of training are of processor time, which other programs change little; on a GPU, and where a run recorded "
-    "no processor time, those that passed (wall). How many runs were at work side by side is said where it was "
-    "recorded.",
+    'no processor time, those that passed (wall). How many runs were at work side by side is in the column "at once"; '
+    "unknown where the runs do not record it.",
 ]
 
 
@@ -95,7 +96,7 @@ def _overview(page: Page, studies: Sequence[tuple[Study, list[RunRecord]]]) -> N
         if not runs:
             continue
         entries = entries_of(study, runs)
-        best = best_entry(entries)
+        best = best_entry(at_common_seeds(entries) if entries[0].setting else entries)
         statuses = Counter(run.status for run in runs)
         shown = ", ".join(part for part in (best.name, best.setting) if part) if best.completed else "-"
         figures = [spread_text(best.values(metric).values()) for metric in (f1_of, accuracy_of)]

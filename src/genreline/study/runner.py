@@ -40,6 +40,8 @@ COLUMNS = [
     "epochs",
     "best_epoch",
     "seconds",
+    "processor_seconds",
+    "n_parallel",
     "val_f1_macro",
     "test_f1_macro",
     "test_accuracy",
@@ -71,17 +73,23 @@ class StudyRun:
 
     @property
     def done(self) -> bool:
-        """Whether it has a result. A run that failed has none that lasts: it is tried again."""
-        return self.path.exists() and not _failed(self.path)
+        """Whether it has a result. A run that failed or was interrupted has none that lasts: it is tried again."""
+        return self.path.exists() and _lasts(self.path)
 
 
 def jobs_of(
-    study: Study, data: str | Path, out: str | Path, seeds: int, epochs: int | None = None, device: str = "cpu"
+    study: Study,
+    data: str | Path,
+    out: str | Path,
+    seeds: int | None = None,
+    epochs: int | None = None,
+    device: str = "cpu",
 ) -> list[StudyRun]:
     """Every run of a study: variants x grid x seeds, seeds outermost, so that an early stop leaves whole comparisons.
 
     Args:
         out: the study's results go to the folder of its name below it.
+        seeds: of each variant and setting, instead of as many as the study says.
         epochs: instead of what the study says, for a quick look.
         device: of the runs whose variant names none.
 
@@ -90,8 +98,9 @@ def jobs_of(
     """
     digests: dict[str, str] = {}
     jobs = []
-    for seed in range(seeds):
-        for point in study.points():
+    points = [(point, seeds or point.n_seeds) for point in study.points()]
+    for seed in range(max(n_seeds for _, n_seeds in points)):
+        for point in (point for point, n_seeds in points if seed < n_seeds):
             config = point.config(seed, epochs)
             if config.features not in digests:
                 if not (Path(data) / "train" / config.features / "X.npy").is_file():
@@ -146,9 +155,13 @@ def run_study(
 
 
 def run_job(job: StudyRun) -> None:
-    """Train, evaluate and record one run; one that another study beside it has done is copied."""
-    for twin in job.folder.parent.glob(f"*/{RUNS}/{job.path.name}"):
-        if not _failed(twin):
+    """Train, evaluate and record one run.
+
+    One that another study beside it has done is copied, but for a comparison of devices: there, times are what counts.
+    """
+    twins = [] if job.point.study.compares_devices else job.folder.parent.glob(f"*/{RUNS}/{job.path.name}")
+    for twin in twins:
+        if _lasts(twin):
             write_text(job.path, twin.read_text(encoding="utf-8"))
             return
     torch.set_num_threads(1)
@@ -188,8 +201,8 @@ def run_job(job: StudyRun) -> None:
     write_text(job.path, json_text(result))
 
 
-def _failed(path: Path) -> bool:
-    return bool(json.loads(path.read_text(encoding="utf-8"))["status"] == "failed")
+def _lasts(path: Path) -> bool:
+    return json.loads(path.read_text(encoding="utf-8"))["status"] in ("completed", "diverged")
 
 
 @cache

@@ -22,6 +22,7 @@ from genreline.study.stats import (
     VariantResult,
     Verdict,
     accuracy_of,
+    at_common_seeds,
     best_entry,
     compare,
     entries_of,
@@ -65,8 +66,10 @@ def study_section(study: Study, runs: Sequence[RunRecord], flags: Iterable[str])
         page.flag(flag)
     entries = entries_of(study, runs)
     if entries[0].setting:
-        by_variant = [[entry for entry in entries if entry.variant_id == variant.id] for variant in study.variants]
-        firsts, entries = [same[0] for same in by_variant], [best_entry(same) for same in by_variant]
+        firsts = [entry for entry in entries if entry.setting == entries[0].setting]
+        alike = at_common_seeds(entries)
+        by_variant = [[entry for entry in alike if entry.variant_id == variant.id] for variant in study.variants]
+        entries = [best_entry(same) for same in by_variant]
         page.heading(3, f"All at {firsts[0].setting}")
         _table(page, study, firsts, "at the same setting")
         page.heading(3, "Each at its own best setting")
@@ -105,7 +108,8 @@ def _table(page: Page, study: Study, entries: list[VariantResult], caption: str,
         "loss gap": lambda entry: spread_text(entry.values(gap_of).values()),
         "epochs": _epochs_text,
         "seconds": lambda entry: spread_text(entry.values(timer_of(study)).values(), 1),
-        "timed": lambda entry: _timed(study, entry),
+        "timed": lambda entry: _clocks(study, entry),
+        "at once": _side_by_side,
         "status": _status,
     }
     if len({entry.setting for entry in entries}) == 1:
@@ -123,12 +127,17 @@ def _table(page: Page, study: Study, entries: list[VariantResult], caption: str,
         _published(page, study, entries)
 
 
-def _timed(study: Study, entry: VariantResult) -> str:
-    """By which clock, and how many runs were at work side by side."""
-    wall = study.compares_devices  # see `timer_of`
-    clocks = sorted({"wall" if wall or math.isnan(run.processor_seconds) else "processor" for run in entry.completed})
-    beside = sorted({f"{run.n_parallel} at once" for run in entry.completed if run.n_parallel})
-    return ", ".join([*clocks, *beside]) or "-"
+def _clocks(study: Study, entry: VariantResult) -> str:
+    """By which clocks the seconds of its runs are (`timer_of`)."""
+    wall = [study.compares_devices or math.isnan(run.processor_seconds) for run in entry.completed]
+    clocks = sorted({"wall" if each else "processor" for each in wall})
+    return ", ".join(clocks) or "-"
+
+
+def _side_by_side(entry: VariantResult) -> str:
+    """How many runs were at work at the same time."""
+    numbers = sorted({run.n_parallel or 0 for run in entry.completed})
+    return ", ".join(str(number) if number else "unknown" for number in numbers) or "-"
 
 
 def _epochs_text(entry: VariantResult) -> str:

@@ -71,6 +71,8 @@ class Study(BaseModel):
         settings: of every run, nested as in a configuration file (`genreline.Config`).
         variants: at least one, each with another id.
         grid: nested as settings, with a list of values for each; every variant runs with every combination.
+        seeds: how many runs each variant gets, each with another seed, where the command line says nothing else.
+        grid_seeds: the same for the combinations of the grid after the first. Default: as many.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -86,6 +88,8 @@ class Study(BaseModel):
     settings: Settings = Field(default_factory=dict)
     variants: tuple[Variant, ...] = Field(min_length=1)
     grid: Settings = Field(default_factory=dict)
+    seeds: int = Field(3, ge=1)
+    grid_seeds: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -130,6 +134,12 @@ class Point:
     def setting(self) -> str:
         """The point of the grid in words, as `optimizer.lr=0.002`; empty without a grid."""
         return ", ".join(f"{key}={_value_text(value)}" for key, value in self.chosen)
+
+    @property
+    def n_seeds(self) -> int:
+        """How many runs the study wants of it."""
+        first = tuple((key, values[0]) for key, values in _leaves(self.study.grid))
+        return self.study.seeds if self.chosen == first else self.study.grid_seeds or self.study.seeds
 
     @property
     def name(self) -> str:

@@ -192,6 +192,14 @@ def best_entry(entries: Iterable[VariantResult]) -> VariantResult:
     return max(entries, key=lambda entry: (len(entry.completed), mean_of(entry, val_f1_of)))
 
 
+def at_common_seeds(entries: Sequence[VariantResult]) -> list[VariantResult]:
+    """The entries with the runs of those seeds alone that every entry with runs has: settings that were run with few
+    seeds are then compared fairly with those that were run with many."""
+    seeds = [{run.seed for run in entry.runs} for entry in entries if entry.runs]
+    common = set.intersection(*seeds) if seeds else set()
+    return [dataclasses.replace(e, runs=tuple(run for run in e.runs if run.seed in common)) for e in entries]
+
+
 def mean_of(entry: VariantResult, metric: Metric) -> float:
     values = entry.values(metric).values()
     return statistics.fmean(values) if values else -math.inf
