@@ -1,8 +1,15 @@
 """Whose turn it is."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 from genreline.web.turns import Turns
+
+
+def run(work):
+    """In a thread, as a browser's tests keep a loop in the main one."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()
 
 
 def order(turns, clients):
@@ -17,7 +24,7 @@ def order(turns, clients):
     async def all_of_them():
         await asyncio.gather(*(one(client) for client in clients))
 
-    asyncio.run(all_of_them())
+    run(all_of_them())
     return "".join(served)
 
 
@@ -52,7 +59,7 @@ def test_nobody_holds_more_than_the_half_while_others_wait():
         assert not turns._held
         assert not turns._queues
 
-    asyncio.run(hold())
+    run(hold())
 
 
 def test_nobody_holds_more_than_the_most_even_alone():
@@ -66,4 +73,4 @@ def test_nobody_holds_more_than_the_most_even_alone():
                 pass
         await late
 
-    asyncio.run(hold())
+    run(hold())
