@@ -244,7 +244,7 @@ def calibration_lines(figures: dict) -> list[str]:
         f"The next second has the same label with a probability of {fitted['stay']:g}, and a second's own evidence "
         f"counts with an exponent of {fitted['evidence']:g}: fitted on the songs of the validation set and medleys of "
         f"them. A song is called unsure where its two most probable classes are nearer than "
-        f"{fitted['unsure_margin']:.3f}: of the validation set's songs below that no more than half are right.\n",
+        f"{fitted['unsure_margin']:.3f}, where the validation set's songs are as often wrong as right.\n",
         f"On {figures['songs']['n']} songs of the test set and medleys of pieces of 8 to 30 s of them: each second "
         "alone (`--raw`), with those before it (streams), with all of the song (files).\n",
         row("songs", "seconds", "accuracy by second", "stretches a minute", "delay of a change, median s"),

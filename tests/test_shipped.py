@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from genreline import Recognizer, load_dataset, load_model, load_split, shipped_models
+from genreline import Recognizer, Split, load_dataset, load_model, load_split, shipped_models
 from genreline.predict.recognizer import DEFAULT_MODEL
 from genreline.train.checkpoint import DESCRIPTION, _shipped_folder
 from genreline.train.evaluate import evaluate_model
 
-DATA = {"course-fnn": "course", "genres7-cnn": "genres7"}
+DATA = {"course-fnn": "course", "genres7-cnn": "genres7", "genres8-resnet": "genres8"}
 
 
-def test_two_models_ship():
+def test_three_models_ship():
     assert shipped_models() == sorted(DATA)
     assert DEFAULT_MODEL in DATA
     assert load_model("course-fnn").classes == ("blues", "classical", "hiphop", "rock_metal_hardrock")
@@ -42,6 +42,10 @@ def test_the_metrics_of_the_model_are_true(name, shared):
     dataset = load_dataset(shared / "data" / DATA[name], model.config.features)
     assert dataset.digest == model.data_digest
     sets = {"val": dataset.val, "test": dataset.test}
+    if "unseen" in model.metrics:
+        is_unseen = ~np.isin(dataset.test.tracks["source"], dataset.train.tracks["source"])
+        tracks = {key: column[is_unseen] for key, column in dataset.test.tracks.items()}
+        sets["unseen"] = Split(dataset.test.X[is_unseen], dataset.test.labels[is_unseen], tracks)
     if "elsewhere" in model.metrics:
         sets["elsewhere"] = load_split(shared / "data" / "outside", "test", model.config.features)
     assert set(sets) == set(model.metrics)
@@ -56,6 +60,7 @@ def test_the_floors_hold(shared):
     course, genres7 = (load_model(name) for name in ("course-fnn", "genres7-cnn"))
     assert course.metrics["test"]["f1_macro"] > 0.70
     assert genres7.metrics["test"]["f1_macro"] > 0.64
+    assert load_model("genres8-resnet").metrics["test"]["f1_macro"] > 0.63
     elsewhere = evaluate_model(genres7, load_split(shared / "data" / "outside", "test", "melgrams"))
     assert elsewhere["per_class"]["blues"]["recall"] > 0.15
     assert elsewhere["per_class"]["jazz"]["recall"] > 0.05
@@ -65,6 +70,8 @@ def test_recordings_sound_like_what_they_are(shared):
     recognizer = Recognizer.load()
     assert recognizer(shared / "audio" / "brahms_hungarian_dance_5.ogg").dominant == "classical"
     assert recognizer(shared / "audio" / "vibe_ace.ogg").dominant == "jazz"
+    for name in ("humpback", "robin", "speech_austen"):
+        assert recognizer(shared / "audio" / f"{name}.ogg").dominant == "not_music", name
 
 
 @pytest.mark.parametrize("name", DATA)

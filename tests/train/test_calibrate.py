@@ -26,7 +26,11 @@ def test_calibrated_probabilities_have_no_error():
     assert calibration_error(probabilities[:20_000], targets) < 0.015
 
 
-def test_songs_below_the_margin_are_wrong_as_often_as_right():
-    songs = [np.array([0.5 + m / 2, 0.5 - m / 2]) for m in (0.02, 0.05, 0.1, 0.2, 0.4, 0.6)]
-    assert fit_unsure_margin(songs, [1, 0, 1, 0, 0, 0]) == pytest.approx(0.2)
-    assert fit_unsure_margin(songs, [0] * 6) == 0
+def test_songs_at_the_margin_are_wrong_as_often_as_right():
+    chance = np.random.default_rng(0)
+    margins = chance.uniform(0, 1, 4000)
+    is_right = chance.random(4000) < 1 / (1 + np.exp(-8 * (margins - 0.25)))
+    songs = [np.array([0.5 + margin / 2, 0.5 - margin / 2]) for margin in margins]
+    assert fit_unsure_margin(songs, [0 if right else 1 for right in is_right]) == pytest.approx(0.25, abs=0.03)
+    assert fit_unsure_margin(songs, [0] * 4000) == 0
+    assert fit_unsure_margin(songs, [1] * 4000) == 1

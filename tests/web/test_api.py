@@ -74,7 +74,7 @@ def test_a_stream_tells_each_second_and_then_the_song(service, song, timeline):
         told = list(events(response))
     names = [name for name, _ in told]
     assert names == ["start", *["second"] * 13, "done"]
-    assert told[0][1] == {"model": "genres7-cnn", "classes": list(timeline.classes)}
+    assert told[0][1] == {"model": "genres8-resnet", "classes": list(timeline.classes)}
     seconds = [data for name, data in told if name == "second"]
     assert [second["start_s"] for second in seconds] == list(range(13))
     assert seconds[-1]["end_s"] == 12.5
@@ -157,7 +157,7 @@ def test_what_is_no_timeline_is_not_rendered(service, body, kind, status, says):
 def test_models_are_told_with_their_cards(service):
     models = httpx.get(f"{service.url}/v1/models").json()
     assert [model["name"] for model in models] == shipped_models()
-    assert [model["name"] for model in models if model["default"]] == ["genres7-cnn"]
+    assert [model["name"] for model in models if model["default"]] == ["genres8-resnet"]
     for told in models:
         model = load_model(told["name"])
         assert told["classes"] == list(model.classes)

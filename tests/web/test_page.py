@@ -75,7 +75,7 @@ def test_a_dropped_song_fills_the_timeline_as_it_is_heard(service, open_service,
     assert 0 < float(page.evaluate("document.getElementById('progress').value")) < 1
     until(page, DONE)
     assert page.locator("#progress").is_hidden()
-    assert "Complete, recognised by genres7-cnn." in page.locator("#status").inner_text()
+    assert "Complete, recognised by genres8-resnet." in page.locator("#status").inner_text()
     assert "over 19:00" in page.locator("#verdict").inner_text()
 
 
@@ -393,7 +393,7 @@ def test_an_example_that_comes_late_does_not_replace_the_song(service, open_serv
     page.evaluate("window.release()")
     until(page, "window.answers")
     assert page.locator("#title").inner_text() == "mine"
-    assert page.locator("#status").inner_text() == "Complete, recognised by genres7-cnn."
+    assert page.locator("#status").inner_text() == "Complete, recognised by genres8-resnet."
 
 
 def test_what_is_kept_is_what_was_shown_when_it_was_asked_for(service, open_service, until, song, sound):
@@ -498,8 +498,8 @@ def test_a_link_is_heard(lax, open_service, until):
     page.select_option("#model", "course-fnn")
     until(page, "document.getElementById('status').textContent.includes('course-fnn')")
     assert page.locator(".timeline-slider").get_attribute("aria-valuenow") == "10"  # nothing plays, so it stays there
-    page.select_option("#model", "genres7-cnn")
-    until(page, "document.getElementById('status').textContent.includes('genres7-cnn')")
+    page.select_option("#model", "genres8-resnet")
+    until(page, "document.getElementById('status').textContent.includes('genres8-resnet')")
     assert "nothing to play here" in page.locator("#unplayable").inner_text()
     assert "over 0:30" in page.locator("#verdict").inner_text()
 

@@ -27,7 +27,7 @@ def predict(
     ],
     model: Annotated[
         str, typer.Option(metavar="MODEL", help="A model folder, or the name of one that ships.")
-    ] = "genres7-cnn",
+    ] = "genres8-resnet",
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the timelines go.")] = Path(),
     formats: Annotated[str, typer.Option(help="Of csv,png,json,txt (Audacity),rttm,jams,html (a player).")] = "csv,png",
     jobs: Annotated[

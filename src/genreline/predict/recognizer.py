@@ -23,7 +23,7 @@ from genreline.predict.timeline import SHORTEST_S, Timeline
 from genreline.train.checkpoint import Model, load_model
 from genreline.train.loop import evaluating
 
-DEFAULT_MODEL = "genres7-cnn"
+DEFAULT_MODEL = "genres8-resnet"
 
 Array = NDArray[Any] | Tensor
 """Samples that come from no file: one channel, (samples,) floats."""
@@ -41,7 +41,7 @@ def infer(loader: Iterable[tuple[Tensor, ...]] | Loader, model: nn.Module) -> li
 class Recognizer:
     """Recognizes the genre of every second of a sound.
 
-    >>> recognizer = Recognizer.load("genres7-cnn")
+    >>> recognizer = Recognizer.load("genres8-resnet")
     >>> timeline = recognizer("song.mp3")
     >>> timeline.dominant
 

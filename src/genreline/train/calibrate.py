@@ -57,16 +57,19 @@ def calibration_error(probabilities: Probabilities, targets: NDArray[np.int64], 
 
 
 def fit_unsure_margin(songs: Sequence[Probabilities], targets: Sequence[int]) -> float:
-    """The largest margin such that the songs below it are right at most as often as wrong; 0 if there is none.
+    """The margin at which a song is right as often as wrong, by logistic regression; 0 if they are right at any.
 
     Args:
         songs: each song's mean probabilities (n_classes,); its margin is that between the two highest.
         targets: each song's class number.
     """
+    from sklearn.linear_model import LogisticRegression  # here, because no prediction needs it
+
     ordered = [np.sort(song)[::-1] for song in songs]
     margins = np.array([song[0] - song[1] for song in ordered])
     is_right = np.array([int(song.argmax()) == target for song, target in zip(songs, targets, strict=True)])
-    order = np.argsort(margins)
-    share_right = np.cumsum(is_right[order]) / np.arange(1, len(order) + 1)
-    below = np.flatnonzero(share_right <= 0.5)
-    return float(margins[order][below[-1]]) if below.size else 0.0
+    if is_right.all() or not is_right.any():
+        return 0.0 if is_right.all() else 1.0
+    fitted = LogisticRegression(C=1e6).fit(margins[:, None], is_right)
+    slope, offset = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    return float(np.clip(-offset / slope, 0, 1)) if slope > 0 else 0.0
