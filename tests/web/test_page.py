@@ -126,6 +126,7 @@ def test_seeking_moves_sound_cursor_and_numbers(service, open_service, until, so
     until(page, DONE)
     until(page, "document.getElementById('audio').readyState >= 1")
     for place in (".timeline-slider", "#waveform"):
+        page.locator(place).scroll_into_view_if_needed()
         box = page.locator(place).bounding_box()
         second = 8.4 if place == "#waveform" else 4.4
         page.mouse.click(box["x"] + box["width"] * second / DURATION_S, box["y"] + box["height"] / 2)
@@ -255,7 +256,7 @@ def test_two_tabs_at_once(service, open_service, until, song, sound):
     until(second, f"{DONE} && document.getElementById('status').textContent.includes('course-fnn')")
     assert "over 0:12" in first.locator("#verdict").inner_text()
     assert "over 0:31" in second.locator("#verdict").inner_text()
-    assert first.locator(".timeline-name").count() == 7
+    assert first.locator(".timeline-name").count() == 8
     assert second.locator(".timeline-name").count() == 4
 
 
