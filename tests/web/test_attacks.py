@@ -251,7 +251,6 @@ def test_a_decoder_that_dies_ends_its_job_and_nothing_else(service, long_song, s
     """The worker is killed, as a crash in a decoder would."""
     workers = service.workers()
     replaced = service.metric("genreline_workers_replaced")
-    eventually(lambda: all(map(is_idle, workers)), "the end of their warming up")
     with httpx.stream(
         "POST", f"{service.url}/v1/timeline", files={"file": ("long.flac", long_song)}, headers=STREAM, timeout=120
     ) as response:
@@ -274,13 +273,6 @@ def test_a_decoder_that_dies_ends_its_job_and_nothing_else(service, long_song, s
     eventually(lambda: service.metric("genreline_workers") == 2, "another worker")
     assert service.metric("genreline_workers_replaced") == replaced + 1
     assert busy not in service.workers()
-
-
-def is_idle(pid):
-    """Whether a process does no work for half a second."""
-    before = cpu(pid)
-    time.sleep(0.5)
-    return cpu(pid) == before
 
 
 def cpu(pid):

@@ -36,25 +36,29 @@ class Context:
             (N, n_classes) float32 -> the same; rows sum to 1. Rows of NaN, seconds without sound, stay what they are.
         """
         evidence = self._evidence(probabilities)
-        forward = np.array(list(self.forward(probabilities)))
-        backward = np.empty_like(forward)
-        after = np.ones(forward.shape[1])
-        for i in reversed(range(len(forward))):
-            backward[i] = after
-            after = self._moved(evidence[i] * after)
-            after /= after.sum()
-        return _normalised(forward * backward, probabilities)
+        # Forwards and backwards at once: a change is as likely in either direction.
+        both = np.array(list(self._filtered(np.stack([evidence, evidence[::-1]], axis=1))))
+        before, after = both[:, 0], both[::-1, 1]
+        later = np.ones_like(after)
+        later[:-1] = self._moved(after[1:])
+        return _normalised(before * later, probabilities)
 
     def follower(self) -> "Follower":
         """For a song that is still to end: each second's probabilities given those up to it (filtering)."""
         return Follower(self)
 
-    def forward(self, probabilities: Rows, before: NDArray[np.float64] | None = None) -> Iterator[NDArray[np.float64]]:
-        """Each second's probabilities given it and those before it; `before` are those of the second before."""
-        now = np.ones(probabilities.shape[1]) if before is None else self._moved(before)
-        for row in self._evidence(probabilities):
+    def follow(self, probabilities: Rows, before: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        """Each second's probabilities given it and those before it, of which `before` are the last one's."""
+        return np.array(list(self._filtered(self._evidence(probabilities), before)))
+
+    def _filtered(
+        self, evidence: NDArray[np.float64], before: NDArray[np.float64] | None = None
+    ) -> Iterator[NDArray[np.float64]]:
+        """`follow` for the evidence of one song, (N, n_classes), or of several side by side, (N, songs, n_classes)."""
+        now = np.ones(evidence.shape[1:]) if before is None else self._moved(before)
+        for row in evidence:
             now = now * row
-            now /= now.sum()
+            now /= now.sum(axis=-1, keepdims=True)
             yield now
             now = self._moved(now)
 
@@ -65,8 +69,9 @@ class Context:
 
     def _moved(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """The next second's probabilities, before anything of it is known."""
-        change = (1 - self.stay) / max(1, len(probabilities) - 1)
-        moved: NDArray[np.float64] = change * probabilities.sum() + (self.stay - change) * probabilities
+        change = (1 - self.stay) / max(1, probabilities.shape[-1] - 1)
+        total = probabilities.sum(axis=-1, keepdims=True)
+        moved: NDArray[np.float64] = change * total + (self.stay - change) * probabilities
         return moved
 
 
@@ -84,7 +89,7 @@ class Follower:
     def __call__(self, probabilities: Rows) -> Rows:
         if not len(probabilities):
             return probabilities
-        rows = np.array(list(self._context.forward(probabilities, self._before)))
+        rows = self._context.follow(probabilities, self._before)
         self._before = rows[-1]
         return _normalised(rows, probabilities)
 

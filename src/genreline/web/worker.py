@@ -32,6 +32,7 @@ from genreline.web.sandbox import die_with_parent, limit_processor_time, limit_r
 BLOCK_S = 5  # recognised at a time: the first colours show at once, and the network still gets batches
 PEAKS_PER_S = 10
 _MOST_CLASSES = 100
+_SECONDS_AT_ONCE = 300  # in a line, whose length is bounded (pool.py)
 
 
 class Worker:
@@ -63,8 +64,8 @@ class Worker:
 
     def warm_up(self) -> None:
         """Do what takes longest the first time, before a client waits for it."""
-        silence = _wav(np.zeros(RATE_HZ, np.float32))
-        timelines = [recognizer(silence) for recognizer in self._recognizers.values()]
+        noise = _wav(np.random.default_rng(0).normal(0, 0.1, RATE_HZ).astype(np.float32))  # silence is not predicted
+        timelines = [recognizer(noise) for recognizer in self._recognizers.values()]
         _picture(timelines[0])
 
     def run(self) -> None:
@@ -102,7 +103,7 @@ class Worker:
     def _listen(self, job: dict[str, Any], payload: bytes) -> None:
         """The seconds of a sound as they are recognised, and at last the whole song.
 
-        The seconds come again with the song if the model has context: then all of it is known.
+        If the model has context, each second comes again at the end, when all of the song is known.
         """
         recognizer = self._recognizers[job["model"]]
         file = io.BytesIO(payload)
@@ -141,8 +142,12 @@ class Worker:
             if held and not self._cancelled:
                 self._send({"event": "seconds", "seconds": held})
         song = recognizer.timeline(np.concatenate(rows), samples / RATE_HZ, title_of(job["name"])).to_dict()
-        if not recognizer.context:
-            del song["seconds"]  # they have been sent
+        seconds = song.pop("seconds")
+        if recognizer.context:
+            for i in range(0, len(seconds), _SECONDS_AT_ONCE):
+                if self._cancelled:
+                    return
+                self._send({"event": "seconds", "seconds": seconds[i : i + _SECONDS_AT_ONCE]})
         self._send({"event": "done", "song": song})
 
     def _render(self, job: dict[str, Any], payload: bytes) -> None:
@@ -216,10 +221,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGUSR1"):
         signal.signal(signal.SIGUSR1, worker.cancel)
-    worker.announce()
     os.dup2(nowhere, 2)
     worker.warm_up()
     limit_resources(int(sys.argv[1]))
+    worker.announce()  # a job that came before this could not be cancelled yet
     worker.run()
 
 

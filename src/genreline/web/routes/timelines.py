@@ -27,7 +27,8 @@ MEDIA_TYPES = {
 }
 _TIMELINE_TEXT = (
     "The timeline, as JSON; or, for clients that accept text/event-stream, as it is recognised: `start`, a `second` "
-    "for each second, and `done` with the song's summary, or `error` with a problem."
+    "for each second, and `done` with the song's summary, or `error` with a problem. A model that looks at a second's "
+    "neighbours sends every second again before `done`, as all of the song makes it: it replaces the one before."
 )
 
 
@@ -136,14 +137,15 @@ def _event(name: str, data: dict[str, Any]) -> str:
 
 async def _whole(job: Job) -> Response:
     """All of a job's answers together, as `Timeline.to_dict` returns them."""
-    seconds: list[dict[str, Any]] = []
+    seconds: dict[float, dict[str, Any]] = {}  # by start: one that comes again replaces the one before
     song: dict[str, Any] = {}
     async for answer in job.answers():
         match answer:
             case {"event": "error", "status": status, "detail": detail}:
                 raise Problem(status, detail)
             case {"event": "seconds", "seconds": more}:
-                seconds += [{key: value for key, value in second.items() if key != "peaks"} for second in more]
+                for second in more:
+                    seconds[second["start_s"]] = {key: value for key, value in second.items() if key != "peaks"}
             case {"event": "done", "song": done}:
                 song = done
-    return JSONResponse({"seconds": seconds, **song})  # which brings its own, if all of it changes what each is
+    return JSONResponse({**song, "seconds": list(seconds.values())})

@@ -165,19 +165,15 @@ function setClasses(classes) {
 }
 
 function addSecond({ peaks, ...second }) {
-  song.seconds.push(second);
+  song.seconds[Math.round(second.start_s)] = second; // it may come again, when all of the song is known
   view.add([second]);
+  if (!peaks) return;
   if (!song.decoded) waveform.addSecond(second.start_s, peaks);
   if (view.durationS) byId("progress").value = second.end_s / view.durationS;
   else waveform.setDuration(Number(slider.ariaValueMax)); // the axis grows with the seconds
 }
 
 function finish(summary) {
-  if (summary.seconds) { // of a model that looks at all of the song: they differ from what came before its end
-    song.seconds = summary.seconds;
-    setClasses(summary.classes);
-    view.add(summary.seconds);
-  }
   song.summary = summary;
   setTitle(summary.title);
   setDuration(summary.duration_s);
