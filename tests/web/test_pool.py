@@ -81,18 +81,20 @@ def test_jobs_wait_for_a_worker_that_lives(song):
     with_pool(Limits(workers=1, queue=2), work)
 
 
-def test_turns_go_round_by_client(song):
+def test_turns_go_round_by_client(song, long_song):
     async def work(pool):
         ended = []
 
-        async def one(client):
-            job = listen(song)
+        async def one(client, sound=song):
+            job = listen(sound)
             job.client = client
             await last_answer(pool, job)
             ended.append(client)
 
-        many = [asyncio.create_task(one("many")) for _ in range(6)]
+        many = [asyncio.create_task(one("many", long_song))]
         await until(lambda: pool.running == 1)
+        many += [asyncio.create_task(one("many")) for _ in range(5)]
+        await until(lambda: pool.waiting == 5)
         await one("other")
         assert len(ended) <= 2  # the one that ran, and this
         await asyncio.gather(*many)
