@@ -7,6 +7,7 @@ import statistics
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 import yaml
@@ -36,6 +37,15 @@ def shipped(model, *fields):
     return values
 
 
+def f1_of_present(model, where, *fields):
+    """Macro F1 over the classes that the set has, from its confusion matrix, for each seed."""
+    values = []
+    for matrix in map(np.array, shipped(model, where, *fields, "confusion_matrix")):
+        right, truth, predicted = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
+        values.append(statistics.mean((2 * right / (truth + predicted))[truth > 0]))
+    return values
+
+
 def step(network, snapshot, field):
     """A field of results/assignment_steps.json, for each seed."""
     runs = json.loads((RESULTS / "assignment_steps.json").read_text())
@@ -61,14 +71,14 @@ def row(page, start):
         ("| `genres8-resnet` (the default) | its test set", "genres8-resnet", "test"),
         ("| `genres8-resnet` | those of its tracks", "genres8-resnet", "unseen"),
         ("| `genres7-cnn` | its test set", "genres7-cnn", "test"),
-        ("| `genres7-cnn` | the same genres from another source", "genres7-cnn", "elsewhere"),
+        ("| `genres7-cnn` | six of the genres from another source", "genres7-cnn", "elsewhere"),
         ("| `course-fnn` | its test set", "course-fnn", "test"),
     ],
 )
 def test_the_models_figures_are_results(line, model, where):
-    expected = [spread(shipped(model, where, "f1_macro"))]
+    expected = [spread(f1_of_present(model, where))]
     if model != "course-fnn":
-        expected.append(spread(shipped(model, where, "by_track", "f1_macro")))
+        expected.append(spread(f1_of_present(model, where, "by_track")))
     assert row("README.md", line) == expected
 
 
