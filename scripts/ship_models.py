@@ -20,17 +20,15 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from genreline import Dataset, Split, fit, load_config, load_dataset, load_split, save_model
-from genreline.data.layout import digest, indices
-from genreline.data.loaders import split_loader
+from genreline.data.layout import digest
 from genreline.files import digest_file, json_text, write_text
 from genreline.parallel import map_unordered
 from genreline.predict.context import fit_context, medleys
 from genreline.provenance import versions
 from genreline.train import augment
-from genreline.train.calibrate import Calibration, calibration_error, fit_temperature, fit_unsure_margin
+from genreline.train.calibrate import Calibration, calibration_error, fit_temperature, fit_unsure_margin, reliability
 from genreline.train.checkpoint import Model, load_model
-from genreline.train.evaluate import evaluate_model
-from genreline.train.loop import predict
+from genreline.train.evaluate import evaluate_model, predict_split
 from genreline.train.metrics import per_class
 
 HERE = Path(__file__).parent
@@ -85,14 +83,9 @@ def rows_of(split: Split, chosen: np.ndarray) -> Split:
     )
 
 
-def logits_and_targets(model: Model, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
-    targets = torch.from_numpy(indices(split.labels, model.classes, "labels", "the model"))
-    return predict(split_loader(split, targets, batch_size=256), model.network)[0], targets
-
-
 def songs_of(model: Model, split: Split, temperature: float) -> list[tuple[np.ndarray, np.ndarray]]:
     """Each track's probabilities and class numbers, its seconds in their order."""
-    logits, targets = logits_and_targets(model, split)
+    logits, targets = predict_split(model, split)
     probabilities = (logits / temperature).softmax(dim=1).numpy()
     found = []
     for track in np.unique(split.tracks["track"]):
@@ -104,7 +97,7 @@ def songs_of(model: Model, split: Split, temperature: float) -> list[tuple[np.nd
 
 def calibrate(model: Model, dataset: Dataset, songs: Path) -> tuple[Calibration, dict]:
     """A model's calibration, fitted on validation sets, and what it brings on the test sets."""
-    temperature = fit_temperature(*logits_and_targets(model, dataset.val))
+    temperature = fit_temperature(*predict_split(model, dataset.val))
     val = songs_of(model, load_split(songs, "val", dataset.features), temperature)
     context = fit_context(val + medleys(val, seed=0) + medleys(val, seed=1))
     means = [context.smooth(rows).mean(axis=0) for rows, _ in val]
@@ -113,10 +106,10 @@ def calibrate(model: Model, dataset: Dataset, songs: Path) -> tuple[Calibration,
 
     figures = {"calibration": asdict(calibration), "sets": {}, "songs": {}}
     for name, split in sets_of(dataset, None).items():
-        logits, targets = logits_and_targets(model, split)
+        logits, targets = predict_split(model, split)
         before, after = (logits.softmax(dim=1).numpy(), (logits / temperature).softmax(dim=1).numpy())
         errors = [calibration_error(each, targets.numpy()) for each in (before, after)]
-        figures["sets"][name] = {"before": errors[0], "after": errors[1], "reliability": reliability(after, targets)}
+        figures["sets"][name] = {"before": errors[0], "after": errors[1], "reliability": reliability_of(after, targets)}
         if "not_music" in model.classes:
             is_music = targets.numpy() != model.classes.index("not_music")
             if not is_music.all():
@@ -136,16 +129,11 @@ def calibrate(model: Model, dataset: Dataset, songs: Path) -> tuple[Calibration,
     return calibration, figures
 
 
-def reliability(probabilities: np.ndarray, targets: torch.Tensor) -> list[dict]:
+def reliability_of(probabilities: np.ndarray, targets: torch.Tensor) -> list[dict]:
     """For five bins of confidence: how many seconds, their mean confidence, and how many of them are right."""
-    confidence, is_right = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets.numpy()
-    rows = []
-    for low in (0.0, 0.2, 0.4, 0.6, 0.8):
-        chosen = (confidence >= low) & (confidence < low + 0.2 + (low == 0.8))
-        if chosen.any():
-            shares = {"confidence": float(confidence[chosen].mean()), "accuracy": float(is_right[chosen].mean())}
-            rows.append({"from": low, "n": int(chosen.sum()), **shares})
-    return rows
+    is_right = probabilities.argmax(axis=1) == targets.numpy()
+    bins = reliability(probabilities.max(axis=1), is_right, n_bins=5)
+    return [{"from": each.low, "n": each.n, "confidence": each.confidence, "accuracy": each.accuracy} for each in bins]
 
 
 def song_figures(songs: list[tuple[np.ndarray, np.ndarray]]) -> dict:

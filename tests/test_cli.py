@@ -102,8 +102,9 @@ def test_train_then_evaluate(run, course, tmp_path):
     matrix = np.array(figures["confusion_matrix"])
     assert matrix.sum() == figures["n"] == 45
     assert figures["accuracy"] == pytest.approx(np.trace(matrix) / 45)
-    code, out, _ = run("evaluate", out_dir, course, "--split", "val")
+    code, out, _ = run("evaluate", out_dir, course, "--split", "val", "--html", tmp_path / "page.html")
     assert code == 0
+    assert '<h2 id="reliability">' in (tmp_path / "page.html").read_text()
     for word in ("36 seconds", "macro F1", "precision", "jazz", "truth \\ predicted"):
         assert word in out
 

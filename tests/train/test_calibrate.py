@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.calibration import calibration_curve
 
-from genreline.train.calibrate import calibration_error, fit_temperature, fit_unsure_margin
+from genreline.train.calibrate import calibration_error, fit_temperature, fit_unsure_margin, reliability
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
@@ -17,6 +18,18 @@ def test_the_calibration_error_by_hand():
     probabilities = np.array([[0.9, 0.1]] * 10 + [[0.4, 0.6]] * 10)
     targets = np.array([0] * 7 + [1] * 3 + [1] * 9 + [0])
     assert calibration_error(probabilities, targets) == pytest.approx(0.5 * 0.2 + 0.5 * 0.3)
+
+
+def test_reliability_is_scikit_learns():
+    chance = np.random.default_rng(0)
+    confidence = chance.random(500)
+    is_right = chance.random(500) < confidence**2
+    shares, means = calibration_curve(is_right, confidence, n_bins=10)
+    bins = reliability(confidence, is_right)
+    assert [each.accuracy for each in bins] == pytest.approx(list(shares))
+    assert [each.confidence for each in bins] == pytest.approx(list(means))
+    assert sum(each.n for each in bins) == 500
+    assert [each.n for each in reliability(np.array([0.0, 1.0]), np.array([True, True]), n_bins=5)] == [1, 1]
 
 
 def test_calibrated_probabilities_have_no_error():

@@ -101,15 +101,26 @@ def evaluate(
     model: ModelName,
     data: Data,
     split: Annotated[SetName, typer.Option(help="The set to evaluate on.")] = SetName.test,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page: figures, diagrams, the most confident errors.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print loss, macro F1, accuracy, per-class figures and the confusion matrix on a set."""
     from genreline.data.layout import load_split
+    from genreline.files import write_text
     from genreline.train.checkpoint import load_model
-    from genreline.train.evaluate import evaluate_model
+    from genreline.train.evaluate import figures_of, predict_split
 
     loaded = load_model(model)
-    figures = evaluate_model(loaded, load_split(data, split.value, loaded.config.features), f"{data / split.value}")
+    chosen = load_split(data, split.value, loaded.config.features)
+    logits, targets = predict_split(loaded, chosen, f"{data / split.value}")
+    figures = figures_of(loaded, chosen, logits, targets)
+    if html:
+        from genreline.study.evaluation import evaluation_page
+
+        title = f"{model} on {data / split.value}"
+        write_text(html, evaluation_page(title, loaded, chosen, logits, targets, figures).html_file(title))
     if as_json:
         print_json(figures)
         return

@@ -218,7 +218,7 @@ th:last-child, td:last-child { white-space: normal; min-width: 7rem; }
 caption span { display: block; position: sticky; left: 0; max-width: calc(100vw - 3rem); }
 figure { margin: 1.5rem 0; }
 img { max-width: 100%; height: auto; background: #fff; border-radius: .4rem; }
-img[alt^="Confusion"] { max-width: min(100%, 36rem); }
+img:is([alt^="Confusion"], [alt^="Reliability"]) { max-width: min(100%, 36rem); }
 blockquote { background: var(--flag); margin: 1rem 0; padding: .1rem .9rem; border-left: .4rem solid #d08700; }
 @page { size: A4; margin: 1.5cm; }
 @media print {
@@ -227,7 +227,7 @@ blockquote { background: var(--flag); margin: 1rem 0; padding: .1rem .9rem; bord
   h2, h3, caption { break-after: avoid; }
   figure, tr, blockquote { break-inside: avoid; }
   img { max-height: 24cm; }
-  img[alt^="Confusion"] { max-width: 13cm; }
+  img:is([alt^="Confusion"], [alt^="Reliability"]) { max-width: 13cm; }
   .table { overflow: visible; break-inside: avoid; }
   table { font-size: 8.5pt; min-width: 12cm; }
   .table:has(th:nth-child(8)) table { font-size: 7pt; width: 100%; }

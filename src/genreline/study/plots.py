@@ -87,6 +87,25 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> bytes:
 
 
 @plain_style()
+def reliability(confidence: Sequence[float], accuracy: Sequence[float], n: Sequence[int]) -> bytes:
+    """A reliability diagram: the accuracy of each bin over its mean confidence, and below it how many are in each."""
+    figure = Figure(figsize=(4.8, 5.2), layout="constrained")
+    ax, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    ax.plot([0, 1], [0, 1], color=_FAINT, linewidth=1, linestyle=(0, (3, 1.5)), label="as sure as right")
+    ax.plot(confidence, accuracy, "o-", color=_BLUE, markersize=7, label="this model")
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    ax.set_ylabel("share that is right", color=_FAINT)
+    ax.legend(loc="upper left", frameon=False, fontsize=9)
+    counts.bar(confidence, n, width=0.03, color=_BLUE)
+    counts.set_ylabel("number", color=_FAINT)
+    counts.set_xlabel("mean confidence", color=_FAINT)
+    for each in (ax, counts):
+        each.grid(color=_GRID)
+        _plain(each)
+    return _png(figure)
+
+
+@plain_style()
 def time_performance(points: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> bytes:
     """Macro F1 over seconds, a point for each seed (hollow) and the mean of each name (filled, with its name)."""
     figure = Figure(figsize=(7.2, 4.2), layout="constrained")

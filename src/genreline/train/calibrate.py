@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,29 @@ def calibration_error(probabilities: Probabilities, targets: NDArray[np.int64], 
     bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
     gaps = [abs(float((confidence[bins == i] - is_right[bins == i]).sum())) for i in range(n_bins)]
     return sum(gaps) / len(targets)
+
+
+class Bin(NamedTuple):
+    """Predictions whose confidence lies in one interval: its lower end, their number, and their two means."""
+
+    low: float
+    n: int
+    confidence: float
+    accuracy: float
+
+
+def reliability(confidence: NDArray[np.floating[Any]], is_right: NDArray[np.bool_], n_bins: int = 10) -> list[Bin]:
+    """A reliability diagram's points (Niculescu-Mizil and Caruana 2005): equally wide bins, without the empty ones.
+
+    Shape:
+        confidence (N,) from 0 to 1, is_right (N,).
+    """
+    numbers = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
+    return [
+        Bin(i / n_bins, int(chosen.sum()), float(confidence[chosen].mean()), float(is_right[chosen].mean()))
+        for i in range(n_bins)
+        if (chosen := numbers == i).any()
+    ]
 
 
 def fit_unsure_margin(songs: Sequence[Probabilities], targets: Sequence[int]) -> float:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from genreline.data.layout import Labels, Split, indices
 from genreline.data.loaders import split_loader
@@ -13,18 +13,28 @@ from genreline.train.metrics import compute_scores, per_class, score_by_track
 
 
 def evaluate_model(model: Model, split: Split, where: str = "labels") -> dict[str, Any]:
-    """What `genreline evaluate --json` prints.
+    """What `genreline evaluate --json` prints: `figures_of` the model's predictions.
+
+    Raises:
+        DataError: labels that the model does not know.
+    """
+    return figures_of(model, split, *predict_split(model, split, where))
+
+
+def predict_split(model: Model, split: Split, where: str = "labels") -> tuple[Tensor, Tensor]:
+    """The logits (N, n_classes) of a set and its class numbers (N,), in its order. Raises DataError."""
+    targets = torch.from_numpy(indices(split.labels, model.classes, where, "the model"))
+    return predict(split_loader(split, targets, batch_size=256), model.network)
+
+
+def figures_of(model: Model, split: Split, logits: Tensor, targets: Tensor) -> dict[str, Any]:
+    """The figures of a set's predictions, as `predict_split` returns them.
 
     Returns:
         loss, f1_macro, accuracy, classes, confusion_matrix (truth in rows), per_class, n; and, where the set has
         tracks and each has one label, by_track: the same figures with each track as one sample, predicted by its mean
         probabilities.
-
-    Raises:
-        DataError: labels that the model does not know.
     """
-    targets = torch.from_numpy(indices(split.labels, model.classes, where, "the model"))
-    logits, _ = predict(split_loader(split, targets, batch_size=256), model.network)
     loss = float(nn.functional.cross_entropy(logits, targets))
     truth, n_classes = targets.numpy(), len(model.classes)
     scores = compute_scores(truth, logits.argmax(dim=1).numpy(), n_classes, loss)
