@@ -1,5 +1,6 @@
 """The commands of train/: a dataset becomes a model, and a model gets its figures."""
 
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,6 +32,13 @@ class Network(StrEnum):
     resnet = "resnet"
 
 
+class Log(StrEnum):
+    """Where the figures of each epoch may go."""
+
+    csv = "csv"
+    tensorboard = "tensorboard"
+
+
 class SetName(StrEnum):
     """The sets of a dataset."""
 
@@ -51,6 +59,10 @@ def train(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     force: Annotated[bool, typer.Option("--force", help="Overwrite the model that is in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted or killed.")] = False,
+    logs: Annotated[
+        list[Log] | None, typer.Option("--log", help="Log each epoch to DIR/log.csv or DIR/tensorboard; repeatable.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a network and keep the snapshot with the best validation macro F1.
@@ -66,24 +78,41 @@ def train(
     from genreline.data.layout import load_dataset
     from genreline.files import check_writable
     from genreline.train.checkpoint import DESCRIPTION, Model, save_model
+    from genreline.train.log import csv_log, tensorboard_log
     from genreline.train.loop import fit
+    from genreline.train.resume import STATE
 
-    if (out / DESCRIPTION).exists() and not force:
+    state = out / STATE
+    if (out / DESCRIPTION).exists() and not force and not (resume and state.exists()):
         raise ConfigError(f"{out}: already holds a model; choose another --out, or overwrite it with --force")
     dataset = load_dataset(data, settings.features)
     check_writable(out)
-    with progress_bar() as progress:
+    if not resume:
+        state.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        followers = [csv_log(out)] if Log.csv in (logs or []) else []
+        followers += [stack.enter_context(tensorboard_log(out))] if Log.tensorboard in (logs or []) else []
+        progress = stack.enter_context(progress_bar())
         task = progress.add_task("training", total=settings.epochs)
         progress.advance(task, 0)  # the time left counts from now, not from the end of the first epoch
-        run = fit(settings, dataset, device, lambda epoch: _show_epoch(progress, task, epoch))
+
+        def follow(epoch: "Epoch") -> None:
+            _show_epoch(progress, task, epoch)
+            for log in followers:
+                log(epoch)
+
+        run = fit(settings, dataset, device, follow, state)
     trained = Model.from_fit(run, dataset)
     if run.best_epoch:
         save_model(trained, out)
+    if run.status != "interrupted":
+        state.unlink(missing_ok=True)
     if as_json:
         print_json({"model": str(out) if run.best_epoch else None, **trained.metrics, **trained.training})
     elif run.status != "completed":
         reason = "diverged (its loss is no number)" if run.status == "diverged" else "was interrupted"
-        typer.echo(f"the run {reason} after {len(run.history)} of {settings.epochs} epochs")
+        more = "; go on with --resume" if run.status == "interrupted" else ""
+        typer.echo(f"the run {reason} after {len(run.history)} of {settings.epochs} epochs{more}")
     if not run.best_epoch:
         complain(GenrelineError(f"{out}: no epoch had a finite loss, so no model is kept; lower optimizer.lr"))
         raise typer.Exit(1)

@@ -10,7 +10,8 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -27,7 +28,8 @@ from genreline.train.augment import build_augmentation
 from genreline.train.config import Config
 from genreline.train.metrics import Scores, compute_scores
 from genreline.train.models import Standardise, build_network
-from genreline.train.optim import averaged, build_optimizer, build_schedule, class_weights
+from genreline.train.optim import AveragedWeights, build_optimizer, build_schedule, class_weights
+from genreline.train.resume import RunState
 from genreline.train.targets import sample_weights, training_targets
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
@@ -158,13 +160,20 @@ def fit(
     dataset: Dataset,
     device: str = "cpu",
     on_epoch: Callable[[Epoch], object] = lambda epoch: None,
+    state_file: Path | None = None,
 ) -> FitResult:
     """Train the configuration's network on a dataset, and keep the snapshot that validates best: steps 1.5 to 1.7.
 
     The same configuration, data and device give the same losses to the last bit (assignment, step 3.1). The test set
     is not read. Ctrl-C ends the run after the last complete epoch, with what there is; before the first, it is raised.
 
+    Args:
+        on_epoch: called after each epoch.
+        state_file: where the run's state is kept after each epoch. If it is there already, the run goes on from it,
+            to the same weights as one that was never interrupted.
+
     Raises:
+        CheckpointError: the state is damaged, or that of another configuration, dataset or device.
         ConfigError: an unknown device, optimizer, scheduler or activation, or arguments that they do not take.
     """
     check_device(device)
@@ -180,33 +189,38 @@ def fit(
     val_loader = split_loader(dataset.val, targets["val"], config.batch_size, config.seed + 1, device)
     network = _new_network(config, dataset).to(device)
     optimizer = build_optimizer(config, network)
-    step_by_batch, step_by_epoch = build_schedule(config, optimizer, len(train_loader))
-    averaged_network, update_average = averaged(config, network)
+    schedule = build_schedule(config, optimizer, len(train_loader))
+    average = AveragedWeights(config, network)
     loss_function = nn.CrossEntropyLoss(class_weights(config, dataset, device), label_smoothing=config.label_smoothing)
     transform = build_augmentation(config, len(dataset.classes))
-    run = FitResult(config, averaged_network, averaged_network)
-    best_f1, best_weights = -1.0, averaged_network.state_dict()
+    run = FitResult(config, average.network, average.network)
+    best_f1, best_weights = -1.0, average.network.state_dict()
+    state = RunState(config, dataset, device, network, average, optimizer, schedule, (train_loader, val_loader))
+    if state_file and state_file.exists():
+        kept = state.restore(state_file)
+        run.history = [Epoch(**epoch) for epoch in kept["history"]]
+        run.best_epoch, best_f1, best_weights = kept["best_epoch"], kept["best_f1"], kept["best_weights"]
 
     def after_batch() -> None:
-        step_by_batch()
-        update_average()
+        schedule.after_batch()
+        average.update()
 
     with _threads_for(config), _deterministic(device):
         try:
-            for number in range(1, config.epochs + 1):
+            for number in range(len(run.history) + 1, config.epochs + 1):
                 start, lr = time.perf_counter(), float(optimizer.param_groups[0]["lr"])
                 # Without a cache, which would hold the weights of the epoch's first batch to its end.
                 is_half = config.precision == "bfloat16"
                 with torch.autocast(torch.device(device).type, torch.bfloat16, is_half, cache_enabled=False):
                     train_loss = train_epoch(optimizer, train_loader, loss_function, network, after_batch, transform)
-                val = evaluate(val_loader, averaged_network, nn.CrossEntropyLoss())
+                val = evaluate(val_loader, average.network, nn.CrossEntropyLoss())
                 seconds = time.perf_counter() - start
                 epoch = Epoch(number, train_loss, val.loss, val.f1_macro, val.accuracy, lr, seconds)
                 run.history.append(epoch)
                 finite = math.isfinite(train_loss) and math.isfinite(val.loss)
                 if finite and val.f1_macro > best_f1:
                     # A copy: state_dict() refers to the living weights, which the next epoch changes.
-                    best_f1, best_weights = val.f1_macro, copy.deepcopy(averaged_network.state_dict())
+                    best_f1, best_weights = val.f1_macro, copy.deepcopy(average.network.state_dict())
                     run.best_epoch = number
                 on_epoch(epoch)
                 if not finite:
@@ -214,12 +228,16 @@ def fit(
                     break
                 if config.patience and number - run.best_epoch >= config.patience:
                     break
-                step_by_epoch(val.loss)
+                schedule.after_epoch(val.loss)
+                if state_file:
+                    history = [asdict(epoch) for epoch in run.history]
+                    best = {"best_epoch": run.best_epoch, "best_f1": best_f1, "best_weights": best_weights}
+                    state.keep(state_file, {"history": history, **best})
         except KeyboardInterrupt:
             if not run.history:
                 raise
             run.status = "interrupted"
-    run.last_network = averaged_network.cpu().eval()
+    run.last_network = average.network.cpu().eval()
     run.network = copy.deepcopy(run.last_network)
     run.network.load_state_dict(best_weights)
     return run

@@ -5,7 +5,6 @@ the training begins, not in its last epoch.
 """
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -45,35 +44,54 @@ def class_weights(config: Config, dataset: Dataset, device: str) -> Tensor | Non
     return torch.tensor(weights * counts.sum() / (weights * counts).sum(), dtype=torch.float32, device=device)
 
 
-def averaged(config: Config, network: nn.Module) -> tuple[nn.Module, Callable[[], None]]:
-    """The network to validate and keep, and what to call after each batch to bring it up to date.
+class AveragedWeights:
+    """The network to validate and keep: an exponential moving average of another's weights and statistics.
 
-    With averaging it is an exponential moving average of all weights and statistics, whose decay rises to its full
-    value over the first batches, so that the random start is forgotten (as in tf.train.ExponentialMovingAverage).
+    Its decay rises to its full value over the first batches, so that the random start is forgotten (as in
+    tf.train.ExponentialMovingAverage). Without averaging it is that other network itself.
+
+    Attributes:
+        network: the average.
+        n_updates: how many batches are in it.
     """
-    if config.weight_averaging == 0:
-        return network, lambda: None
-    averaged = copy.deepcopy(network)
-    updates = 0
+
+    def __init__(self, config: Config, network: nn.Module) -> None:
+        self._decay, self._source = config.weight_averaging, network
+        self.network = copy.deepcopy(network) if self._decay else network
+        self.n_updates = 0
 
     @torch.no_grad()
-    def update() -> None:
-        nonlocal updates
-        updates += 1
-        decay = min(config.weight_averaging, (1 + updates) / (10 + updates))
-        for mean, value in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
+    def update(self) -> None:
+        """Bring the average up to date, after each batch."""
+        if not self._decay:
+            return
+        self.n_updates += 1
+        decay = min(self._decay, (1 + self.n_updates) / (10 + self.n_updates))
+        for mean, value in zip(self.network.state_dict().values(), self._source.state_dict().values(), strict=True):
             if mean.is_floating_point():
                 mean.lerp_(value, 1 - decay)
             else:
                 mean.copy_(value)
 
-    return averaged, update
+
+class Schedule:
+    """A learning-rate schedule: what to do after each batch and after each epoch; nothing without a scheduler."""
+
+    def __init__(self, scheduler: Any, by_batch: bool) -> None:
+        self.scheduler, self._by_batch = scheduler, by_batch
+        self._takes_loss = isinstance(scheduler, lr_scheduler.ReduceLROnPlateau)
+
+    def after_batch(self) -> None:
+        if self.scheduler and self._by_batch:
+            self.scheduler.step()
+
+    def after_epoch(self, val_loss: float) -> None:
+        if self.scheduler and not self._by_batch:
+            self.scheduler.step(*([val_loss] if self._takes_loss else []))
 
 
-def build_schedule(
-    config: Config, optimizer: Optimizer, n_batches: int
-) -> tuple[Callable[[], object], Callable[[float], object]]:
-    """What to call after each batch, and after each epoch with its validation loss.
+def build_schedule(config: Config, optimizer: Optimizer, n_batches: int) -> Schedule:
+    """The configuration's schedule, of a run whose epochs have so many batches.
 
     OneCycleLR and CyclicLR are made for steps by batch, the others for steps by epoch (torch's documentation).
 
@@ -81,7 +99,7 @@ def build_schedule(
         ConfigError: what torch.optim.lr_scheduler does not take, were it in the run's last step.
     """
     if config.scheduler is None:
-        return lambda: None, lambda val_loss: None
+        return Schedule(None, by_batch=False)
     settings = config.scheduler.model_dump()
     name = settings.pop("name")
     kind = getattr(lr_scheduler, name, None)
@@ -103,6 +121,4 @@ def build_schedule(
         made: Any = kind(optimizer, **settings)
     except Exception as error:  # whatever torch makes of a user's settings
         raise ConfigError(f"scheduler: {name} refuses {settings} ({first_line(error)})") from error
-    if by_batch:
-        return made.step, lambda val_loss: None
-    return lambda: None, made.step if arguments else lambda val_loss: made.step()
+    return Schedule(made, by_batch)
