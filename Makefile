@@ -8,7 +8,7 @@ demo: .venv/installed
 	$(BIN)/genreline demo
 
 check: lint
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 lint: .venv/installed
 	$(BIN)/ruff check .
@@ -19,7 +19,7 @@ lint: .venv/installed
 
 # The tests without the slow ones: browser, Ray, notebook, attacks, demo, processes.
 fast: .venv/installed
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
 
 # The site, in build/site/index.html; it also opens from disk.
 docs: .venv/installed

@@ -11,10 +11,28 @@ import torch
 from genreline.data.layout import SETS, Dataset, Split, load_dataset, write_split
 
 # Machines that test are often busy: no test fails for being slow.
-hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile(
+    "patient", max_examples=50, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("patient")
 
 SHARED = Path(__file__).parents[2] / "shared"
+SHARED_BY = {
+    "service": {"service", "strict", "lax"},
+    "cluster": {"cluster"},
+    "demo": {"finished_demo"},
+    "music": {"tracks"},
+}
+"""Groups of tests by the fixtures that take seconds to make."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks
+def pytest_collection_modifyitems(items):
+    """Give the tests that share a costly fixture to one of pytest-xdist's workers (`--dist loadgroup`)."""
+    for item in items:
+        for group, fixtures in SHARED_BY.items():
+            if fixtures & set(item.fixturenames):
+                item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -42,28 +60,37 @@ def make_split(kind, rng, n, classes, tracks=True):
     return Split(X.astype(np.float32), np.array(classes)[numbers], columns)
 
 
-@pytest.fixture
-def course(tmp_path):
-    """A small dataset on disk in both representations, with three classes; gives its root."""
+def write_course(root, sizes):
+    """Write a dataset with three classes in both representations; `sizes` are the rows of train, val and test."""
     rng = np.random.default_rng(0)
     for kind in ("mfccs", "melgrams"):
-        for name, n in zip(SETS, (96, 36, 45), strict=True):
-            write_split(
-                tmp_path / "course", name, kind, make_split(kind, rng, n, ["blues", "jazz", "rock"], tracks=False)
-            )
-    return tmp_path / "course"
+        for name, n in zip(SETS, sizes, strict=True):
+            write_split(root, name, kind, make_split(kind, rng, n, ["blues", "jazz", "rock"], tracks=False))
+    return root
+
+
+@pytest.fixture(scope="session")
+def shared_course(tmp_path_factory):
+    """The small dataset that the fixtures below give; never changed."""
+    return write_course(tmp_path_factory.mktemp("course"), (96, 36, 45))
 
 
 @pytest.fixture
-def mfccs(course) -> Dataset:
+def course(shared_course, tmp_path):
+    """A small dataset on disk, the test's own; gives its root."""
+    return shutil.copytree(shared_course, tmp_path / "course")
+
+
+@pytest.fixture(scope="session")
+def mfccs(shared_course) -> Dataset:
     """The MFCC half of the small dataset."""
-    return load_dataset(course, "mfccs")
+    return load_dataset(shared_course, "mfccs")
 
 
-@pytest.fixture
-def melgrams(course) -> Dataset:
+@pytest.fixture(scope="session")
+def melgrams(shared_course) -> Dataset:
     """The melgram half of the small dataset."""
-    return load_dataset(course, "melgrams")
+    return load_dataset(shared_course, "melgrams")
 
 
 @pytest.fixture(scope="session")

@@ -68,16 +68,16 @@ def test_many_items_in_few_processes() -> None:
     assert dict(map_unordered(math.factorial, iter(items), jobs=3)) == {n: math.factorial(n) for n in items}
 
 
-@pytest.fixture
-def songs(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders of two classes with songs of ten minutes."""
-    rng = np.random.default_rng(0)
-    noise = rng.normal(0, 0.1, 8000 * 600)
+    folder = tmp_path_factory.mktemp("songs")
+    noise = np.random.default_rng(0).normal(0, 0.1, 8000 * 600)
     for name in ("rock", "jazz"):
-        (tmp_path / "songs" / name).mkdir(parents=True)
+        (folder / name).mkdir()
         for i in range(6):
-            soundfile.write(tmp_path / "songs" / name / f"{i}.flac", np.roll(noise, i), 8000)
-    return tmp_path / "songs"
+            soundfile.write(folder / name / f"{i}.wav", np.roll(noise, i), 8000, subtype="PCM_16")
+    return folder
 
 
 @contextlib.contextmanager
@@ -119,8 +119,15 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    ("name", "end"),  # test_prepare has the other two of `prepare`
+    [
+        ("predict", signal.SIGINT),
+        ("predict", signal.SIGTERM),
+        ("predict", signal.SIGKILL),
+        ("prepare", signal.SIGTERM),
+    ],
+)
 def test_a_signal_ends_a_command_and_its_workers(songs: Path, tmp_path: Path, name: str, end: signal.Signals) -> None:
     out = tmp_path / "out"
     with running(*(word.format(songs=songs, out=out) for word in COMMANDS[name])) as process:

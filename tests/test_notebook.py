@@ -1,4 +1,4 @@
-"""The notebook: every step of the specification has its section, and it runs from a clean kernel."""
+"""The notebook: every step of the assignment has its section, and it runs from a clean kernel."""
 
 import re
 from pathlib import Path
@@ -7,6 +7,8 @@ import jupytext
 import nbformat
 import pytest
 from nbclient import NotebookClient
+
+from .conftest import write_course
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +59,8 @@ def test_the_committed_notebook_is_a_complete_run_of_the_source(source, committe
     assert len(pictures) + studies > 30
 
 
-def test_it_runs_from_a_clean_kernel(source, course, tmp_path, monkeypatch):
+def test_it_runs_from_a_clean_kernel(source, tmp_path, monkeypatch):
+    course = write_course(tmp_path / "course", (18, 9, 9))
     monkeypatch.setenv("GENRELINE_DATA", str(course))
     monkeypatch.setenv("GENRELINE_OUT", str(tmp_path / "out"))
     monkeypatch.setenv("GENRELINE_EPOCHS", "1")

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,8 @@ def test_every_public_name_exists():
         _ = genreline.nothing
 
 
-@pytest.mark.parametrize("first", ["from genreline.train.loop import fit", "import genreline.fetch.cache", "pass"])
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["import genreline.fetch.cache, genreline.train.loop", "pass"])
 def test_a_public_name_is_never_shadowed_by_the_folder_of_its_name(first):
     program = (
         f"{first}; import genreline; from genreline import fetch, train; "
@@ -58,6 +60,9 @@ def test_a_users_script_is_clean_under_mypy_strict(tmp_path):
         "small = FeedForward(26, 4)\n"
         "print(train, [run.label for run in Recognizer.load('model')('song.mp3').runs()])\n"
     )
-    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(script)]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    # In the project's folder and with its settings (strict), so that mypy takes what `make lint` has checked as it is.
+    root = Path(__file__).parents[1]
+    result = subprocess.run(
+        [sys.executable, "-m", "mypy", str(script)], capture_output=True, text=True, cwd=root, check=False
+    )
     assert result.returncode == 0, result.stdout

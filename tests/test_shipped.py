@@ -36,6 +36,7 @@ def test_the_metrics_of_the_model_are_in_its_card(name):
         assert [float(group) for group in shown.groups()] == [round(figures[k], 3) for k in ("f1_macro", "accuracy")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DATA)
 def test_the_metrics_of_the_model_are_true(name, shared):
     model = load_model(name)
@@ -55,6 +56,7 @@ def test_the_metrics_of_the_model_are_true(name, shared):
             assert figures[figure] == pytest.approx(value, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_the_floors_hold(shared):
     """What a shipped model has to reach; one that calls all blues from elsewhere something else is not done."""
     course, genres7 = (load_model(name) for name in ("course-fnn", "genres7-cnn"))
@@ -66,6 +68,7 @@ def test_the_floors_hold(shared):
     assert elsewhere["per_class"]["jazz"]["recall"] > 0.05
 
 
+@pytest.mark.slow
 def test_recordings_sound_like_what_they_are(shared):
     recognizer = Recognizer.load()
     assert recognizer(shared / "audio" / "brahms_hungarian_dance_5.ogg").dominant == "classical"

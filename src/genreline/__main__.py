@@ -7,8 +7,7 @@ from genreline.cli import app
 
 
 def main() -> None:
-    """Run the command line; one that a signal has ended is gone at once: taking down what torch has set up takes a
-    while."""
+    """Run the command line. After a signal the process exits at once, because torch's teardown takes a while."""
     try:
         app(prog_name="genreline")
     except SystemExit as end:

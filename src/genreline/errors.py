@@ -1,7 +1,7 @@
 """The errors that genreline raises for bad input.
 
 Each message is one line that names the file (or setting), says what is wrong with it and what to do about it. The
-command line prints that line and nothing else. Anything that is not a GenrelineError is a bug of ours.
+command line prints that line and nothing else. Any other exception is a bug in genreline.
 """
 
 import difflib
@@ -20,8 +20,8 @@ class AudioError(GenrelineError):
 class TruncatedError(AudioError):
     """A sound whose end is missing or damaged.
 
-    Whoever reads it block by block has all that could be read by then. `timeline` is the Timeline that a Recognizer
-    made of it, or None where nothing could be read.
+    A caller that reads block by block has received everything readable by then. `timeline` is the Timeline that a
+    Recognizer made of it, or None if nothing could be read.
     """
 
     timeline: Any = None
@@ -40,9 +40,9 @@ class CheckpointError(GenrelineError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the known one that it resembles most, or some that there are.
+    """The end of a message about an unknown name: the most similar known name or, if none is similar, some known names.
 
-    Capitals do not count, and neither does what stands before a name's last dot: `lr` resembles `optimizer.lr`.
+    Case is ignored, and so is everything before a name's last dot: `lr` matches `optimizer.lr`.
     """
     names = list(known)
     spellings = {each.rpartition(".")[2].lower(): each for each in names}

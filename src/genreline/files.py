@@ -1,4 +1,4 @@
-"""Files that are either complete or not there, and digests that name their contents."""
+"""Files that are either complete or absent, and digests of their contents."""
 
 import errno
 import hashlib
@@ -14,15 +14,15 @@ from typing import Any
 from genreline.errors import GenrelineError
 
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Numbers of the OSErrors that more room would have prevented."""
+"""The errno values of a full disk, an exceeded quota and a file size limit."""
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; when the block ends well, it takes the place of `path` in one step.
+    """Yield a temporary path in the folder of `path`; when the block succeeds, it replaces `path` in one step.
 
-    If the block raises (Ctrl-C included), the temporary file goes and whatever stood at `path` before stays. The
-    folder is made if need be. The temporary name keeps the suffix, so that savers which look at it still work.
+    If the block raises (Ctrl-C included), the temporary file is removed and `path` keeps its previous content. The
+    folder is created if needed. The temporary name keeps the suffix, because some libraries choose a format by it.
 
     Raises:
         GenrelineError: the folder or the file cannot be written to, or the disk is full.
@@ -46,7 +46,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def check_writable(folder: str | Path) -> None:
-    """GenrelineError if `folder` is not, or could not be made, a folder to write to: call it before long work."""
+    """Raise GenrelineError if `folder` is not writable and cannot be created. Call it before long work."""
     folder = Path(folder).absolute()
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):

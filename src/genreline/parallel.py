@@ -21,14 +21,14 @@ from genreline.files import DISK_IS_FULL
 from genreline.signals import raising
 
 BASE_S, S_PER_MB = 60, 60
-"""The processor time that decoding a file and what follows may take: no file that can be decoded needs a tenth."""
+"""The processor time allowed for decoding and processing a file; a file that can be decoded needs less than a tenth."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 BACKENDS = ("processes", "ray")
 _IN_FLIGHT = 3  # items handed over for each of Ray's CPUs: one at work, the others so that it never waits
-_GRACE_S = 0.8  # for a worker to remove what is half-written
+_GRACE_S = 0.8  # for a worker to remove half-written files
 _PR_SET_PDEATHSIG = 1  # of Linux' prctl
 _RETRIES = 5  # of an item whose Ray worker or node died; one that kills its worker every time is an error
 
@@ -44,26 +44,27 @@ def map_unordered(
 ) -> Generator[tuple[Item, Result], None, None]:
     """Yield (item, function(item)) as each is done; `function` must be importable by name, or a partial of such.
 
-    Items are taken from `items` as workers come free, so there may be any number of them. An error of the function, or
-    of whoever takes the results, or Ctrl-C, ends the work: processes get SIGTERM, which raises SystemExit in the
-    function, and those that do not end within a second are killed. They also end with their parent, however it ends.
+    Items are taken from `items` as workers become free, so there may be any number of them. An exception in the
+    function or in the consumer of the results, or Ctrl-C, ends the work: processes get SIGTERM, which raises SystemExit
+    in the function, and those that do not end within a second are killed. They also end with their parent, however it
+    ends.
 
     Args:
         jobs: processes of this machine. On Ray, the cluster's CPUs count instead, unless Ray is started here.
-        backend: "processes" or "ray". Ray does the items of a node that died again, on another: the function has to
-            bear that, and its inputs and outputs must have the same paths on all nodes.
+        backend: "processes" or "ray". Ray repeats the items of a dead node on another node, so the function must be
+            safe to repeat, and its inputs and outputs must have the same paths on all nodes.
         ray_address: of the cluster, as HOST:PORT. None is the one of RAY_ADDRESS or of this machine, or, where there
             is none, a Ray of `jobs` CPUs that is started here and ends with the work.
         processor_s: the seconds of processor time that an item may take; a process that takes more is killed (not on
-            Windows, nor on Ray). Default: any.
-        lost: the result of an item whose process died, from the item and what happened. Default: that is an error.
+            Windows, nor on Ray). Default: no limit.
+        lost: gives the result of an item whose process died, from the item and the reason. Default: raise an error.
 
     Raises:
         ConfigError: no such backend, Ray is not installed, or no cluster answers.
         GenrelineError: a worker died, and there is no `lost`.
     """
     if backend not in BACKENDS:
-        raise ConfigError(f"backend {backend!r}: there is none of this name; choose {' or '.join(BACKENDS)}")
+        raise ConfigError(f"backend {backend!r}: there is no such backend; choose {' or '.join(BACKENDS)}")
     if backend == "ray":
         yield from _on_ray(function, items, jobs, ray_address)
     else:
@@ -119,7 +120,7 @@ class _Worker:
 
     Attributes:
         answers: gives (whether it is a result, the result or the error) of each item, and ends when the process dies.
-        item: what it does now.
+        item: what it is working on.
     """
 
     item: Any
@@ -142,7 +143,7 @@ class _Worker:
             self.answers.send((item, processor_s))
 
     def dismiss(self) -> None:
-        """Let the process end, which has nothing to do any more."""
+        """Let the process end: there is no more work for it."""
         self.answers.close()
 
     def why_it_died(self) -> str:
@@ -157,7 +158,7 @@ class _Worker:
         self._process.terminate()
 
     def kill(self, after_s: float) -> None:
-        """End the process if it is still there after so long."""
+        """End the process if it is still running after `after_s` seconds."""
         self._process.join(after_s)
         self._process.kill()
         self._process.join()
@@ -174,8 +175,8 @@ def _end(workers: list[_Worker]) -> None:
 
 @contextmanager
 def _uninterruptible() -> Iterator[None]:
-    """What is started meanwhile is never interrupted: Ctrl-C reaches all processes of a terminal, and workers leave it
-    to their parent."""
+    """Processes started in the block are never interrupted: Ctrl-C reaches all processes of a terminal, and workers
+    leave it to their parent."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -187,12 +188,12 @@ def _uninterruptible() -> Iterator[None]:
 
 
 def _work(items: Connection, function: Callable[[Any], Any], dies_with_parent: bool) -> None:
-    """A worker's life: it takes items until there are no more, or until it is asked to end."""
+    """A worker's main function: it takes items until none are left, or until it is asked to end."""
     _start_worker(dies_with_parent)
     try:
         _work_off(items, function)
     except SystemExit:
-        os._exit(1)  # at once: taking down what torch has set up takes a while
+        os._exit(1)  # at once, because torch's teardown takes a while
 
 
 def _work_off(items: Connection, function: Callable[[Any], Any]) -> None:
@@ -224,7 +225,7 @@ def _start_worker(dies_with_parent: bool) -> None:
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux" and dies_with_parent:
-        # The kernel's word, because a decoder that hangs may let no thread of Python's run.
+        # By the kernel, because a decoder that hangs may keep every Python thread from running.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -236,7 +237,7 @@ def _end_with_parent() -> None:
 
 
 def decoding_s(path: str | os.PathLike[str]) -> float:
-    """The seconds of processor time after which a file's decoder will never return, for `map_unordered`."""
+    """The seconds of processor time after which a file's decoder counts as hung, for `map_unordered`."""
     try:
         return BASE_S + S_PER_MB * os.path.getsize(path) / 1e6
     except OSError:
@@ -287,9 +288,9 @@ def _call(function: Callable[[Item], Result], item: Item) -> Result:
 
 
 def _ray() -> Any:
-    """The library, which is large, and is imported by those alone who ask for it."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray will do anyway; it warns otherwise
+    """The Ray library, which is large and therefore only imported when it is used."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report usage to its developers
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's future default; without it Ray warns
     try:
         import ray
     except ImportError as error:
@@ -311,7 +312,7 @@ def _connect(ray: Any, jobs: int, address: str | None) -> None:
 
 
 def _asked(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """What a call of Ray's gives; its own troubles with sockets and files are none of our folders'."""
+    """The result of a call to Ray. An error in Ray's own sockets and files gets a message that names Ray's folder."""
     try:
         return call(*args, **options)
     except OSError as error:
@@ -323,14 +324,14 @@ def _asked(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
 
 
 def _check_address(address: str) -> None:
-    """OSError or ValueError at once where nobody listens; Ray would try for minutes."""
+    """Raise OSError or ValueError at once if nothing listens there; Ray would try for minutes."""
     if "://" not in address and address not in ("auto", "local"):
         host, _, port = address.rpartition(":")
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _result(ray: Any, reference: Any) -> Any:
-    """A task's result, or its own error instead of Ray's account of it."""
+    """A task's result; raises the task's own error instead of Ray's wrapper."""
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:

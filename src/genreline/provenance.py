@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def versions() -> dict[str, str]:
-    """What decides a result to the last bit, beside configuration, data and device."""
+    """The versions that a result depends on to the last bit, besides its configuration, data and device."""
     return {
         "python": platform.python_version(),
         **{name: version(name) for name in ("genreline", "torch", "numpy")},

@@ -1,4 +1,4 @@
-"""Signals that end what a program does, by an exception."""
+"""Signal handlers that end the current work by raising an exception."""
 
 import os
 import signal
@@ -9,9 +9,9 @@ _AGAIN_S = 0.01
 
 
 def raising(error: Callable[[int], BaseException]) -> Callable[[int, FrameType | None], None]:
-    """A handler that raises `error(signal number)`, but not in a function that libsndfile has called to read a file.
+    """A handler that raises `error(signal number)`, but not inside a callback with which libsndfile reads a file.
 
-    An exception there would be printed, and then libsndfile would go on: the handler is called again a little later.
+    An exception there would only be printed and libsndfile would continue, so the handler runs again a little later.
     """
 
     def act(number: int, frame: FrameType | None) -> None:

@@ -287,6 +287,7 @@ def test_a_damaged_file_decodes_or_is_an_audio_error(kind, draw):
     assert np.isfinite(waveform).all()
 
 
+@pytest.mark.slow
 def test_the_recordings_decode(shared):
     for path in sorted((shared / "audio").glob("*.ogg")):
         expected, rate_hz = soundfile.read(path, always_2d=True)

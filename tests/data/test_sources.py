@@ -69,7 +69,7 @@ def test_synonyms_of_sets_are_read_as_sets(tmp_path, names):
 @pytest.mark.parametrize(
     ("files", "seen"),
     [
-        (["train/a.mp3/x.mp3", "rock/b.mp3"], "has train beside rock"),
+        (["train/a.mp3/x.mp3", "rock/b.mp3"], "has train next to rock"),
         (["train/rock/a.mp3", "test/rock/b.mp3"], "has test, train and no val with audio in it"),
         (["train/rock/a.mp3", "val/notes.txt", "test/rock/b.mp3"], "has test, train and no val with audio in it"),
         (["train/rock/a.mp3"], "has train and no val and no test"),
@@ -80,7 +80,7 @@ def test_synonyms_of_sets_are_read_as_sets(tmp_path, names):
         (["train/r/a.mp3", "Train/r/a.mp3", "val/r/a.mp3", "test/r/a.mp3"], "has Train, test, train, val, some of"),
         (["rock/train/a.mp3", "jazz/test/b.mp3", "jazz/train/c.mp3"], "has test, train inside of jazz"),
         (["train/train/rock/a.mp3", "val/rock/a.mp3", "test/rock/a.mp3"], "has train inside of train"),
-        (["dog/a.mp3", "rain/a.mp3", "train/a.mp3/b.mp3"], "has train beside dog, rain"),
+        (["dog/a.mp3", "rain/a.mp3", "train/a.mp3/b.mp3"], "has train next to dog, rain"),
     ],
 )
 def test_what_looks_like_sets_and_is_none_is_refused(tmp_path, files, seen):
@@ -97,7 +97,7 @@ def test_what_looks_like_sets_and_is_none_is_refused(tmp_path, files, seen):
 def test_a_recording_without_a_class_is_refused(tmp_path, loose):
     folders = ("train", "val", "test") if "/" in loose else (".",)
     touch(tmp_path, *(f"{folder}/{label}/a.mp3" for folder in folders for label in ("rock", "blues")), loose)
-    with pytest.raises(DataError, match=r"song\.mp3: stands outside of the class folders"):
+    with pytest.raises(DataError, match=r"song\.mp3: is outside the class folders"):
         read_source(tmp_path)
 
 
@@ -178,7 +178,7 @@ def test_a_csv_names_recordings_relative_to_it(tmp_path):
         ("path,label\na,rock\nb\0,blues\n", "line 3 has a NUL character in its path"),
         ("path,label,split\na,rock,train\nb,blues,\n", "b has none; give it to all or to none"),
         ("path,label\na,rock\nb,rock\n", "has one class, rock"),
-        ('path,label\na,rock\nb,"ro\nck"\n', "'ro\\\\nck' is no class name"),
+        ('path,label\na,rock\nb,"ro\nck"\n', "'ro\\\\nck' is not a class name"),
         ('path,label\na,"rock\n', "is not a CSV file"),
     ],
 )

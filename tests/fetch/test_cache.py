@@ -248,7 +248,7 @@ def test_progress_is_told_in_bytes(world, cache):
 @pytest.mark.parametrize(
     ("status", "reason"),
     [
-        (401, r"401 \(Unauthorized\); it wants a login"),
+        (401, r"401 \(Unauthorized\); it requires a login"),
         (403, r"403 \(Forbidden\); it refuses programs"),
         (404, r"404 \(Not Found\); check the URL"),
         (429, r"429 .*; try again later|too many"),
@@ -268,7 +268,7 @@ HTML = b"<!DOCTYPE html><html><head><title>A page</title></head><body>%b</body><
     [
         (HTML % b"Hello", "text/html", "no audio was found there"),
         (HTML % b"<audio src='/a.mp3'></audio><audio src='/b.mp3'></audio>", "text/html", "is a list of songs"),
-        (HTML % b"<audio src='file:///etc/passwd'></audio>", "text/html", "plays nothing that can be downloaded"),
+        (HTML % b"<audio src='file:///etc/passwd'></audio>", "text/html", "offers nothing that can be downloaded"),
         (HTML % b"Hello", "audio/mpeg", "not an audio file"),
         (b"", "audio/mpeg", "sends an empty file"),
         (b"", "text/html", "empty|no audio"),
@@ -316,7 +316,7 @@ def test_a_redirect_is_followed_but_not_in_a_circle_nor_out_of_http(world, cache
         url = world.put("/out", b"", status=307, Location=target)
         assert_refused(elsewhere, url, r"leads to '[a-z]+:.*'; only http and https are followed")
     url = world.put("/out", b"", status=302, Location="http://[::1")
-    assert_refused(elsewhere, url, "no valid URL")
+    assert_refused(elsewhere, url, "not a valid URL")
 
 
 def test_a_login_is_not_handed_on_to_another_host(world, cache):
@@ -481,13 +481,13 @@ def test_a_sound_that_lasts_longer_than_it_says_is_bounded(world, tmp_path, monk
     [
         ("http://nowhere.invalid/song.mp3", "name is unknown"),
         ("http://127.0.0.1:1/song.mp3", "Connection refused"),
-        ("file:///etc/passwd", "is no http or https URL"),
-        ("http:///song.mp3", "is no http or https URL"),
-        ("http://[::1/song.mp3", "is no http or https URL"),
-        ("http://127.0.0.1:99999/", "is no http or https URL"),
-        ("http://a/ b\nc", "is no http or https URL"),
-        (f"http://{'a' * 80}.example/", "no valid URL|is unknown"),
-        ("ytsearch:anything", "is no http or https URL"),
+        ("file:///etc/passwd", "is not an http or https URL"),
+        ("http:///song.mp3", "is not an http or https URL"),
+        ("http://[::1/song.mp3", "is not an http or https URL"),
+        ("http://127.0.0.1:99999/", "is not an http or https URL"),
+        ("http://a/ b\nc", "is not an http or https URL"),
+        (f"http://{'a' * 80}.example/", "not a valid URL|is unknown"),
+        ("ytsearch:anything", "is not an http or https URL"),
     ],
 )
 def test_urls_that_lead_nowhere_are_told(url, reason, cache):
@@ -499,7 +499,7 @@ def test_urls_that_lead_nowhere_are_told(url, reason, cache):
 
 def test_what_speaks_no_http_is_told(world, cache):
     world.pages["/song"] = lambda answer: answer.wfile.write(b"220 ready\r\n\r\n")
-    assert_refused(cache, world.url("/song"), "does not speak HTTP")
+    assert_refused(cache, world.url("/song"), "is not valid HTTP")
     assert_refused(cache, world.url("/song").replace("http:", "https:"), "identity or encryption")
 
 
@@ -792,7 +792,7 @@ def test_a_full_disk_is_told(world, cache):
     url = world.put("/song.wav", *sound("wav"))
     command = [sys.executable, "-c", program, url, str(cache)]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert re.fullmatch(rf"AudioError {url}: cannot be kept in {cache} \(File too large\); make room, .*\n", out)
+    assert re.fullmatch(rf"AudioError {url}: cannot be stored in {cache} \(File too large\); make room, .*\n", out)
     assert not list(cache.iterdir())
 
 

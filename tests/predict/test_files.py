@@ -153,7 +153,7 @@ print([name for name in ("matplotlib", "sklearn", "pandas", "ray") if name in sy
     assert list(tmp_path.rglob("song.csv"))
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_what_could_be_read_of_a_cut_file_is_kept(tmp_path, jobs):
     whole, cut = tmp_path / "whole.wav", tmp_path / "cut.wav"
     soundfile.write(whole, np.random.default_rng(0).normal(0, 0.1, 20 * 8000), 8000, subtype="PCM_16")
@@ -167,7 +167,7 @@ def test_what_could_be_read_of_a_cut_file_is_kept(tmp_path, jobs):
     assert kept.duration_s == records[1]["duration_s"] == 12.5
     assert kept.labels[:12] == Timeline.from_csv((tmp_path / "out" / "whole.csv").read_text()).labels[:12]
     (tmp_path / "out" / "cut.csv").unlink()
-    strict = dict(predict_files(songs, "course-fnn", ("csv",), jobs, strict=True))
+    strict = dict(predict_files(songs, "course-fnn", ("csv",), 1, strict=True))
     assert "truncated" in strict[1]["error"]
     assert not (tmp_path / "out" / "cut.csv").exists()
 

@@ -278,7 +278,7 @@ def test_a_timeline_grows_with_its_seconds(empty_page, until):
         }"""
     )
     slider = page.locator(".timeline-slider")
-    assert slider.get_attribute("aria-valuetext") == "0:00, not recognised yet"
+    assert slider.get_attribute("aria-valuetext") == "0:00, not recognized yet"
     for second in range(3):
         page.evaluate(
             "(start_s) => view.add([{ start_s, end_s: start_s + 1, label: '__proto__', confidence: 0.8,"

@@ -142,8 +142,7 @@ def test_it_draws_where_it_is_told() -> None:
     assert lower.patches
 
 
-@pytest.mark.parametrize("seconds", [1, 240])
-@pytest.mark.parametrize("count", [1, 2, 20])
+@pytest.mark.parametrize(("seconds", "count"), [(1, 1), (1, 20), (240, 2)])
 def test_any_number_of_classes_and_seconds(seconds: int, count: int, tmp_path: Path) -> None:
     save_picture(timeline_of(seconds, tuple(f"genre_{i}" for i in range(count))), tmp_path / "a.png")
     height, width, _ = matplotlib.image.imread(tmp_path / "a.png").shape

@@ -11,8 +11,10 @@ import pytest
 import soundfile
 
 from genreline.audio.decode import arriving, decode
+from genreline.cli import app
 from genreline.errors import AudioError
 from genreline.predict.recognizer import Recognizer
+from genreline.predict.stream import predict_stream
 from genreline.predict.timeline import Timeline
 
 MODEL = "course-fnn"
@@ -49,6 +51,22 @@ def stream():
             process.kill()
 
 
+@pytest.fixture
+def piped():
+    """The reading end of a pipe into which a few kilobytes were written; standard input is put back afterwards."""
+    stdin = os.dup(0)
+
+    def piped(data):
+        read, write = os.pipe()
+        os.write(write, data)
+        os.close(write)
+        return open(read, "rb", buffering=0)
+
+    yield piped
+    os.dup2(stdin, 0)
+    os.close(stdin)
+
+
 def assert_same(text, data):
     """The rows are those of the file heard at once, but for what a sum's order rounds away."""
     rows, expected = Timeline.from_csv(text.decode()), Recognizer.load(MODEL)(data)
@@ -63,6 +81,7 @@ def as_file(samples, form, rate_hz=8000):
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 def test_each_row_of_a_raw_stream_comes_before_the_next_second_is_written(stream, samples):
     process = stream("--raw-rate-hz", "8000")
     lines = [process.stdout.readline()]
@@ -77,6 +96,7 @@ def test_each_row_of_a_raw_stream_comes_before_the_next_second_is_written(stream
     assert_same(b"".join(lines), as_file(samples, "WAV"))
 
 
+@pytest.mark.slow
 def test_a_container_is_heard_before_it_ends(stream, samples):
     data = as_file(samples, "OGG")
     process = stream()
@@ -93,6 +113,7 @@ def test_a_container_is_heard_before_it_ends(stream, samples):
     assert np.mean(np.array(rows.labels) == np.array(truth.labels)) >= 0.75
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_what_there_is(stream, samples):
     process = stream("--raw-rate-hz", "8000")
     process.stdin.write(samples[:20000].tobytes())
@@ -115,11 +136,14 @@ def test_ctrl_c_ends_with_what_there_is(stream, samples):
         (b"", ("--json",), "a stream must be the only input"),
     ],
 )
-def test_what_is_wrong_is_one_line(stream, data, args, message):
-    process = stream(*args)
-    _, err = process.communicate(data)
-    assert process.returncode == 2
-    assert message in err.decode()
+def test_what_is_wrong_is_one_line(piped, capsys, data, args, message):
+    with piped(data) as stream:
+        os.dup2(stream.fileno(), 0)
+        with pytest.raises(SystemExit) as end:
+            app(["predict", "-", "--model", MODEL, *args])
+    assert end.value.code == 2
+    _, err = capsys.readouterr()
+    assert message in err
     assert len(err.splitlines()) == 1
 
 
@@ -155,11 +179,11 @@ def test_a_stream_that_is_cut_is_told_after_what_could_be_heard(samples):
 
 
 @pytest.mark.parametrize("seconds", [0.1, 2.1, 2.3])
-def test_rows_are_those_of_the_file_silence_and_a_short_end_too(stream, samples, seconds):
+def test_rows_are_those_of_the_file_silence_and_a_short_end_too(piped, samples, seconds):
     sound = samples[: int(8000 * seconds)].copy()
     sound[8000:16000] = 0
-    process = stream("--raw-rate-hz", "8000")
-    out, _ = process.communicate(sound.tobytes())
-    assert process.returncode == 0
-    assert_same(out, as_file(sound, "WAV"))
-    assert (b"1,2" in out and b",silence," in out) == (seconds > 1)
+    out = io.StringIO()
+    with piped(sound.tobytes()) as stream:
+        predict_stream(Recognizer.load(MODEL), stream, out, 8000)
+    assert_same(out.getvalue().encode(), as_file(sound, "WAV"))
+    assert ("1,2" in out.getvalue() and ",silence," in out.getvalue()) == (seconds > 1)

@@ -11,6 +11,7 @@ from scipy import stats
 
 from genreline.errors import DataError
 from genreline.files import json_text
+from genreline.study import plots
 from genreline.study.records import RunRecord
 from genreline.study.report import write_report
 from genreline.study.spec import Study, run_name
@@ -19,6 +20,19 @@ from genreline.train.config import load_config
 from genreline.train.metrics import per_class
 
 CLASSES = ["blues", "jazz & <rock>"]
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(autouse=True)
+def unrendered(request, monkeypatch):
+    """Rendering takes most of a report's time: figures are drawn, and rendered only in tests marked `rendered`."""
+    if "rendered" not in request.fixturenames:
+        monkeypatch.setattr(plots, "_png", lambda figure: PNG)
+
+
+@pytest.fixture
+def rendered():
+    """For a test of the pictures themselves."""
 
 
 def make_study(folder, results, variants=None, devices=None, repeats=None, **fields):
@@ -485,7 +499,7 @@ def test_studies_are_in_the_order_of_the_steps_and_melgrams_among_them(tmp_path,
     assert "melgrams" not in markdown(out)
 
 
-def test_the_page_is_whole_and_safe(tmp_path, course):
+def test_the_page_is_whole_and_safe(rendered, tmp_path, course):
     """Valid nesting, no file but itself, nothing of the user's text read as markup, a text for every picture."""
     evil = "<script>alert('1')</script> | *a* $x$ \u66f2"
     make_study(
@@ -508,7 +522,7 @@ def test_the_page_is_whole_and_safe(tmp_path, course):
     assert "<script" not in (tmp_path / "out" / "report.md").read_text().replace("\\<", "")
 
 
-def test_the_same_results_give_the_same_bytes(tmp_path, course):
+def test_the_same_results_give_the_same_bytes(rendered, tmp_path, course):
     make_study(tmp_path / "out", seeds("a", A) + seeds("b", B), name="s", settings={"epochs": 2})
 
     def files():
@@ -533,8 +547,8 @@ def test_what_is_no_result_is_told_in_one_line(tmp_path):
     make_study(tmp_path, seeds("a", A), name="s")
     path = next((tmp_path / "s" / "runs").iterdir())
     path.write_text(json.dumps({**json.loads(path.read_text()), "status": "great"}))
-    with pytest.raises(DataError, match=r"\.json: is no result of a study \(status: "):
+    with pytest.raises(DataError, match=r"\.json: is not a study result \(status: "):
         write_report(tmp_path)
     path.write_text("{")
-    with pytest.raises(DataError, match=r"\.json: is no result"):
+    with pytest.raises(DataError, match=r"\.json: is not a study result"):
         write_report(tmp_path)

@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import json
 
@@ -19,11 +20,18 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(params=["mfccs", "melgrams"])
-def trained(request):
+@pytest.fixture(scope="module", params=["mfccs", "melgrams"])
+def fitted(request):
     dataset = request.getfixturevalue(request.param)
     config = load_config(overrides=["epochs=1", f"features={request.param}", *SETTINGS[request.param]])
     return Model.from_fit(fit(config, dataset), dataset), dataset
+
+
+@pytest.fixture
+def trained(fitted):
+    """A model, the test's own, and the dataset that it was trained on."""
+    model, dataset = fitted
+    return dataclasses.replace(model, network=copy.deepcopy(model.network)), dataset
 
 
 def test_what_is_saved_predicts_the_same(trained, tmp_path):

@@ -16,6 +16,8 @@ from genreline.predict.recognizer import Recognizer
 from genreline.predict.timeline import Timeline
 from genreline.train.checkpoint import load_model, shipped_models
 
+pytestmark = pytest.mark.slow
+
 
 def named(data, name="song.wav"):
     file = io.BytesIO(data)

@@ -282,8 +282,8 @@ def cpu(pid):
 
 
 def test_a_bomb_of_hours_is_stopped(strict, hours_of_silence):
-    bomb = hours_of_silence(20)
-    assert len(bomb) < 3_000_000
+    bomb = hours_of_silence(3)
+    assert len(bomb) < 300_000  # a tenth of what a body may have
     assert detail(strict.post_song(bomb, "bomb.flac"), 422) == (
         "bomb.flac: is longer than the limit of 20 minutes; cut it"
     )
@@ -292,7 +292,7 @@ def test_a_bomb_of_hours_is_stopped(strict, hours_of_silence):
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (gzip.compress(bytes(100_000_000)), "not an audio file"),
+        (gzip.compress(bytes(1_000_000)), "not an audio file"),
         (
             b"RIFF" + struct.pack("<I", 2**31) + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 65535, 8000, 1, 1, 16),
             "song.wav",
@@ -310,7 +310,7 @@ def test_what_is_no_sound_is_told(strict, data, says):
 def test_a_zip_is_not_opened(strict):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("song.wav", bytes(200_000_000))
+        archive.writestr("song.wav", bytes(10_000_000))  # more than a body may have
     assert "not an audio file" in detail(strict.post_song(file.getvalue(), "song.zip"), 422)
 
 
@@ -510,7 +510,7 @@ def test_urls_do_not_lead_inside(strict, host):
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "/etc/passwd"])
 def test_urls_are_of_the_web(strict, url):
     response = httpx.post(f"{strict.url}/v1/timeline", json={"url": url}, timeout=120)
-    assert "no http or https URL" in detail(response, 422)
+    assert "not an http or https URL" in detail(response, 422)
 
 
 @pytest.mark.parametrize("body", [{}, {"url": 1}, {"url": "http://x", "more": 1}, [], "http://x", {"url": "x" * 5000}])

@@ -11,6 +11,8 @@ import pytest
 from genreline.predict.recognizer import Recognizer
 from genreline.predict.timeline import Timeline
 
+pytestmark = pytest.mark.slow
+
 PAGE = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
 ADDRESS = "http://127.0.0.1:8000"
 

@@ -1,10 +1,10 @@
 """Any sound file becomes a mono waveform at 8 kHz, in blocks. The only place that knows decoders.
 
-soundfile (libsndfile) reads wav, flac, aiff and au, and those mp3, ogg and opus files that are what their first frame
-or page says. PyAV (FFmpeg's libraries) reads the rest: m4a, mp4, aac, webm, wma and more, and what libsndfile refuses.
-The bytes of a file, not its name, say what it is. A file may be hostile: FFmpeg is kept to formats that hold sound
-themselves, since playlists and the like would have it open other files or the network, and libsndfile never parses a
-wav's chunks.
+soundfile (libsndfile) reads wav, flac, aiff and au, and those mp3, ogg and opus files that match what their first frame
+or page declares. PyAV (FFmpeg's libraries) reads the rest: m4a, mp4, aac, webm, wma and more, and what libsndfile
+refuses. A file's format is found from its bytes, not from its name. A file may be hostile: FFmpeg is restricted to
+formats that contain the sound themselves, because playlists and the like make it open other files or the network, and
+libsndfile never parses a wav's chunks.
 """
 
 import os
@@ -53,7 +53,7 @@ _ARRAY = "<array>"  # what messages call samples that come from no file
 _UNKNOWN_SIZES = {0, 0xFFFFFFFF, 0x7FFFFFFF}  # what an aiff or au written to a pipe declares
 _TIMED = ("mp4", "matroska", "asf", "mpegts", "mpeg", "flv")  # FFmpeg's formats whose time stamps are the file's own
 _GAP_S = 0.1  # time stamps jitter by less
-_LONGEST_GAP_S = 3600.0  # beyond it the clock was set anew
+_LONGEST_GAP_S = 3600.0  # beyond it the clock was reset
 _LONGEST_SILENCE_S = 86_400.0
 _CUT_S = 0.5  # headers round, and encoders pad
 _ENERGY_STEP = 61
@@ -64,12 +64,12 @@ _FADE_S = 0.01  # from the average to a channel and back, so that it does not cl
 def decode(source: AudioSource) -> Waveform:
     """The whole sound as a mono waveform at 8 kHz: the channels' average.
 
-    Where the channels cancel in the average (it has less than 1% of their mean energy: one is the other turned upside
-    down), the loudest takes its place, tenth of a second by tenth of a second.
+    Where the channels cancel in the average (it has less than 1% of their mean energy, as when one channel is the
+    inverse of the other), the loudest channel replaces it; this is decided for each tenth of a second.
 
     Args:
-        source: a path, the bytes of a file, or a binary stream of one (what is left of a pipe, or of a stream
-            that has been read from, is copied to a temporary file first).
+        source: a path, the bytes of a file, or a binary stream of one (the rest of a pipe, or of a partly read
+            stream, is first copied to a temporary file).
 
     Shape:
         -> (samples,) float32, in [-1, 1] where the file's samples are.
@@ -84,8 +84,8 @@ def decode(source: AudioSource) -> Waveform:
 def blocks(source: AudioSource, block_s: int = 60, rate_hz: int = RATE_HZ) -> Iterator[Waveform]:
     """As `decode`, but in consecutive blocks of `block_s` whole seconds (the last one shorter), in bounded memory.
 
-    Another `rate_hz` than 8 kHz is for ears rather than for networks. A file that turns out to be truncated or damaged
-    raises TruncatedError, an AudioError, after everything that could be read, the last short block included.
+    Networks expect 8 kHz; any other `rate_hz` is for playback. A file that turns out to be truncated or damaged raises
+    TruncatedError, an AudioError, after everything that could be read, the last short block included.
     """
     name = source_name(source)
     with _opened(source, name) as file:
@@ -120,7 +120,7 @@ def bounded(waveforms: Iterable[Waveform], max_duration_s: float, name: str) -> 
 
 
 def stated_duration_s(path: Path) -> float | None:
-    """How long a file says that its sound is, without decoding it; None where it does not say, as an mp3."""
+    """The duration that a file declares, without decoding it; None where it declares none, as in an mp3."""
     with open(path, "rb") as file:
         is_wav = file.read(4) in (b"RIFF", b"RF64")
         file.seek(0)
@@ -138,15 +138,15 @@ class Readable(Protocol):
     """A stream that is still being written."""
 
     def read(self, n_bytes: int, /) -> bytes | None:
-        """What is there, at most n_bytes; waits only if nothing is; empty at the end."""
+        """The available bytes, at most n_bytes; waits only if there are none; empty at the end."""
 
 
 def arriving(stream: Readable, block_s: int = 1, raw_rate_hz: int | None = None) -> Iterator[Waveform]:
     """As `blocks`, but from a stream that is still being written: a block comes as soon as its sound is there.
 
     Args:
-        stream: unbuffered, as `open(0, "rb", buffering=0)` is. It is never sought in, so a file whose contents are
-            described at its end (many an mp4) cannot be read.
+        stream: unbuffered, as `open(0, "rb", buffering=0)` is. It is never rewound, so a file whose index is at its
+            end (as in many mp4 files) cannot be read.
         raw_rate_hz: the stream is raw: mono, signed 16-bit little-endian samples at this rate. Default: the bytes
             of the stream say what it is.
 
@@ -163,7 +163,7 @@ def arriving(stream: Readable, block_s: int = 1, raw_rate_hz: int | None = None)
 
 
 class _ReadOnly:
-    """A stream of which FFmpeg cannot even try to seek."""
+    """A stream that offers FFmpeg no way to seek."""
 
     def __init__(self, stream: Readable) -> None:
         self.read = stream.read
@@ -179,7 +179,7 @@ def _raw(stream: Readable, rate_hz: int) -> Iterator[tuple[int, Waveform]]:
 
 
 def _cut(pieces: Iterator[Waveform], size: int, name: str) -> Iterator[Waveform]:
-    """The pieces, one after another, as blocks of `size` samples; the last one is what is left."""
+    """The pieces, one after another, as blocks of `size` samples; the last block holds the rest."""
     ready: list[Waveform] = []
     n_ready = n_yielded = 0
     try:
@@ -228,7 +228,7 @@ def _opened(source: AudioSource, name: str) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _seekable(file: BinaryIO) -> Iterator[BinaryIO]:
-    """The file itself, or a copy of what is left of it: decoders seek, and count from the start."""
+    """The file itself, or a copy of the rest of it: decoders seek, and count from the start."""
     if file.seekable() and file.tell() == 0:
         yield file
         return
@@ -239,7 +239,7 @@ def _seekable(file: BinaryIO) -> Iterator[BinaryIO]:
 
 
 def _chunks(file: BinaryIO, name: str) -> Iterator[tuple[int, Waveform]]:
-    """(rate_hz, (channels, frames)) pieces of a file, by the decoder that reads its kind right."""
+    """(rate_hz, (channels, frames)) pieces of a file, by the decoder that reads its kind correctly."""
     head = file.read(12)
     if not head:
         raise AudioError(f"{name}: the file is empty; download or copy it again")
@@ -291,13 +291,13 @@ def _truncated(name: str) -> TruncatedError:
 
 
 def _by_numpy(file: BinaryIO, samples: Samples, name: str) -> Iterator[tuple[int, Waveform]]:
-    """A wav of 16-bit samples, the most common, in half of libsndfile's time."""
+    """A wav of 16-bit samples, the most common kind, in half the time that libsndfile takes."""
     rate_hz, n_channels = samples.rate_hz, samples.channels
     _check_format(rate_hz, n_channels, name)
     n_frames = samples.size // (2 * n_channels)
     _check_length(n_frames / rate_hz, None, name)
     file.seek(samples.start)
-    at_once = max(1, CHUNK // _tenth(rate_hz)) * _tenth(rate_hz)  # of which the mixer need not keep a rest
+    at_once = max(1, CHUNK // _tenth(rate_hz)) * _tenth(rate_hz)  # so that the mixer keeps no rest
     while n_frames > 0:
         data = file.read(2 * n_channels * min(at_once, n_frames))
         pcm = np.frombuffer(data[: len(data) // (2 * n_channels) * 2 * n_channels], "<i2").reshape(-1, n_channels)
@@ -322,7 +322,7 @@ def _window(file: BinaryIO) -> Window:
 
 
 class _Quiet:
-    """Keeps libmpg123, which has no other switch, from printing on stderr; what others print there comes later.
+    """Keeps libmpg123 from printing on stderr, for which it has no option; what others print there is delayed.
 
     Args:
         printed: an empty unbuffered file, for what is printed meanwhile.
@@ -354,7 +354,7 @@ class _Quiet:
 
 
 def _declares_more(sound: soundfile.SoundFile) -> bool:
-    """Whether the end of an aiff or au is missing: libsndfile reads what is left without a word."""
+    """Whether the end of an aiff or au is missing: libsndfile reads the rest without an error."""
     declared = _DECLARED.search(sound.extra_info)
     return bool(
         declared
@@ -394,8 +394,8 @@ def _mixed(pieces: Iterator[tuple[int, Waveform]]) -> Iterator[tuple[int, Wavefo
     """(rate_hz, (channels, frames)) pieces -> (rate_hz, (frames,)): the channels' average or, where they cancel in it,
     the loudest of them.
 
-    It decides for each tenth of a second from the start (or from where the rate or the number of channels change), so
-    however the pieces are cut the sound is the same.
+    This is decided for each tenth of a second from the start (or from where the rate or the number of channels change),
+    so the sound does not depend on how it is cut into pieces.
     """
     mixer: _Mixer | None = None
     try:
@@ -450,7 +450,7 @@ class _Mixer:
             if not average.size:
                 return average
             cut = planes.reshape(len(planes), -1, size)
-            # A few samples tell of nearly all sound, in no time, that it does not cancel.
+            # For nearly all sound, a few samples are enough to see that it does not cancel.
             is_suspect = _cancels(cut[:, :, ::_ENERGY_STEP], average.reshape(-1, size)[:, ::_ENERGY_STEP])
             if self._channel is None and not is_suspect.any():
                 self._has_begun = True
@@ -487,7 +487,7 @@ def _loudest(channels: Waveform, current: int | None) -> int:
 
 
 def _by_av(file: BinaryIO, name: str, refusal: str | None = None) -> Iterator[tuple[int, Waveform]]:
-    """By FFmpeg; single packets that cannot be decoded are passed over.
+    """By FFmpeg; single packets that cannot be decoded are skipped.
 
     Args:
         file: the file, at its start.
@@ -542,7 +542,7 @@ def _frames(
             reading.declared_s -= max(0.0, start_s)  # Matroska's duration counts from 0, whenever the sound begins
     silence_s, offset_s = 0.0, start_s
     planar, planar_format = None, None
-    for packet in container.demux():  # pictures too: they may go on when the sound is over, and must be there
+    for packet in container.demux():  # video too: it may outlast the sound, and must be complete
         if packet.pts is not None:
             end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
             reading.end_s = max(reading.end_s, end - start_s)
@@ -555,13 +555,13 @@ def _frames(
             reading.ends_badly = kind != "mp3"
             continue
         for decoded in decoded_frames:
-            reading.ends_badly &= not packet.size  # what FFmpeg hands over at the end comes from earlier packets
+            reading.ends_badly &= not packet.size  # what FFmpeg returns at the end comes from earlier packets
             rate_hz, channels = decoded.sample_rate, decoded.layout.nb_channels
             _check_format(rate_hz, channels, name)
             if is_timed and decoded.pts is not None and decoded.time_base:
                 gap_s = float(decoded.pts * decoded.time_base) - offset_s - reading.seconds
                 if gap_s < -_GAP_S or gap_s > min(_LONGEST_GAP_S, _LONGEST_SILENCE_S - silence_s):
-                    offset_s += gap_s  # the clock was set anew
+                    offset_s += gap_s  # the clock was reset
                 elif gap_s > _GAP_S:
                     for n in _portions(round(gap_s * rate_hz)):
                         yield rate_hz, np.zeros((channels, n), np.float32)
@@ -571,7 +571,7 @@ def _frames(
             if decoded.format.name == "fltp":
                 yield rate_hz, cast(Waveform, decoded.to_ndarray())
                 continue
-            # It only unpacks samples to floats, a plane a channel: PyAV's own mono has a gain of sqrt(2).
+            # It only unpacks samples to floats, one plane per channel: PyAV's own mono has a gain of sqrt(2).
             if planar is None or planar_format != (decoded.format.name, rate_hz, decoded.layout.name):
                 planar = av.AudioResampler(format="fltp")
                 planar_format = (decoded.format.name, rate_hz, decoded.layout.name)
@@ -636,7 +636,9 @@ def _resampled(chunks: Iterator[tuple[int, Waveform]], name: str, to_hz: int) ->
     try:
         for rate_hz, waveform in chunks:
             if not (np.abs(waveform) < _ABSURD).all():  # NaN is not below it either
-                raise AudioError(f"{name}: has samples that are no sound (NaN, infinite or above 1e9); export it again")
+                raise AudioError(
+                    f"{name}: has samples that are not sound (NaN, infinite or above 1e9); export it again"
+                )
             if rate_hz != from_hz:
                 if resampler:
                     yield resampler.resample_chunk(nothing, last=True)

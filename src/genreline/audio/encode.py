@@ -1,4 +1,4 @@
-"""A sound as bytes that every browser plays: those of its file where that will do, else an MP3."""
+"""A sound as bytes that every browser plays: those of its file if browsers play it, else an MP3."""
 
 import io
 import struct
@@ -12,7 +12,7 @@ from genreline.audio.decode import AudioSource, blocks, source_name
 from genreline.errors import AudioError, TruncatedError
 
 MOST_BYTES = 32 * 2**20
-"""A larger file is encoded anew."""
+"""A larger file is re-encoded."""
 
 MOST_S = 4 * 3600
 """A longer sound makes a page that browsers do not open."""
@@ -21,7 +21,7 @@ _MP3_RATE_HZ = 44100
 
 
 class Playable(NamedTuple):
-    """A file's bytes and the type by which browsers know it; `is_original` unless it was encoded anew."""
+    """A file's bytes and the type by which browsers know it; `is_original` unless it was re-encoded."""
 
     data: bytes
     mime: str
@@ -47,7 +47,7 @@ def playable(source: AudioSource) -> Playable:
 
 
 def _bytes_of(source: AudioSource) -> bytes | None:
-    """All of a file of at most 32 MiB; None of a larger one."""
+    """The content of a file of at most 32 MiB; None for a larger one."""
     try:
         if isinstance(source, bytes):
             data = source
@@ -90,7 +90,7 @@ def _mp3(source: AudioSource) -> bytes:
             encoded, "w", _MP3_RATE_HZ, 1, format="MP3", subtype="MPEG_LAYER_III", compression_level=0.5
         ) as file,
         suppress(TruncatedError),
-    ):  # whoever has a timeline of the sound knows already that it ends early
+    ):  # the timeline has already reported that the sound ends early
         for block in blocks(source, block_s=10, rate_hz=_MP3_RATE_HZ):
             length_s += 10
             if length_s > MOST_S:

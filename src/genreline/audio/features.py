@@ -1,4 +1,4 @@
-"""Segments of one second become melgrams and MFCC vectors: the two representations of the specification.
+"""Segments of one second become melgrams and MFCC vectors: the two representations of the assignment.
 
 This is the only implementation in the project: datasets, training and timelines all see the same numbers. Every
 function takes a batch and runs on the device of its input.
@@ -27,9 +27,9 @@ AMIN, TOP_DB = 1e-10, 80.0  # librosa.power_to_db's own defaults
 
 SILENCE_RMS = 2.0**-14
 """A second is silent if its RMS, around its mean, is below this share of full scale (-84 dB): twice a 16-bit file's
-smallest step, and a twentieth of the softest seconds of our recordings of music. Dither has -96 dB."""
+smallest step, and a twentieth of the softest seconds of the music recordings used here. Dither lies at -96 dB."""
 _SMEAR = 400
-"""Samples (50 ms) at the ends of a second that do not count for that: codecs and resampling smear what is beside it."""
+"""Samples (50 ms) at each end of a second that the test leaves out: codecs and resampling smear sound into them."""
 
 FEATURE_SHAPES = {"mfccs": (2 * N_MFCC,), "melgrams": (RATE_HZ // N_FFT + 1, N_MELS)}
 """The shape of one second in each representation, under the names that the course layout uses."""
@@ -122,7 +122,7 @@ def _mfccs_of_block(segments: Tensor) -> Tensor:
     scaled = centred / (centred.abs().amax(dim=1, keepdim=True) + 1e-10)
     half = N_FFT // 2
     spectrum = _rfft(scaled.unfold(1, N_FFT, N_FFT))[..., :half]
-    # The root of the squares: abs() of complex numbers guards against overflow, at five times the time.
+    # Not abs(), which guards complex numbers against overflow and takes five times as long.
     magnitude = spectrum.real.square().add_(spectrum.imag.square()).sqrt_().div_(half)
     filters, cosines = _mfcc_matrices()
     coefficients = _filtered(magnitude, filters).add_(np.finfo(np.float64).eps).log10_() @ cosines.to(segments)

@@ -1,7 +1,7 @@
 """A small reader of RIFF files (wav): finds the format and the samples, and checks every size on the way.
 
-libsndfile believes the sizes that a file declares: a wrong one costs sound, and one that wraps keeps it reading for
-ever. It is therefore only given a header written here, followed by the file's own samples.
+libsndfile trusts the sizes that a file declares: a wrong one loses sound, and one that overflows makes it read forever.
+It is therefore only given a header written here, followed by the file's own samples.
 """
 
 import struct
@@ -60,7 +60,7 @@ class Samples:
 
 
 class Window:
-    """Part of a file, behind a header of ours, as a file of its own. A seek before its start goes to its start."""
+    """Part of a file, behind a header made here, as a file of its own. A seek before its start goes to its start."""
 
     def __init__(self, file: BinaryIO, start: int, size: int, header: bytes = b"") -> None:
         self._file, self._start, self._header = file, start, header
@@ -101,7 +101,7 @@ class Window:
 
 
 def find_samples(file: BinaryIO, name: str) -> Samples | None:
-    """The samples of a wav of plain samples (PCM, float, A-law, mu-law); None where another decoder must look.
+    """The samples of a wav of plain samples (PCM, float, A-law, mu-law); None where another decoder must read it.
 
     Leaves the file at its start.
 
@@ -129,7 +129,7 @@ def _find_samples(file: BinaryIO, name: str) -> Samples | None:
         start = file.tell()
         if chunk == b"data":
             if not format_chunk:
-                return None  # FFmpeg finds the format behind the samples
+                return None  # FFmpeg finds a format that follows the samples
             if size == 0xFFFFFFFF and data_size_64 is not None:
                 size = data_size_64
             return _measured(format_chunk, start, size, file_size, riff_size)

@@ -1,6 +1,6 @@
-"""What MP3 and Ogg files really hold, from their frames' and pages' headers: a few milliseconds for a song.
+"""What MP3 and Ogg files really hold, from the headers of their frames and pages, in a few milliseconds a song.
 
-libsndfile believes what the first frame, or the first stream, says of the whole file. These readers say whether it may.
+libsndfile takes what the first frame, or the first stream, declares as true of the whole file. These readers check it.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Mp3:
 
     @property
     def is_as_declared(self) -> bool:
-        """Whether libsndfile reads it right; it also finds out what is missing at the end."""
+        """Whether libsndfile reads it correctly, and then also notices a missing end."""
         return self.is_uniform and self.declared > 0 and self.counted <= self.declared + 1
 
 

@@ -22,7 +22,7 @@ from genreline.cli.signals import Terminated, ended_by_signals
 from genreline.cli.terminal import complain
 from genreline.errors import GenrelineError
 
-_UsageError: Any = typer.BadParameter.__base__  # which typer has no public name for
+_UsageError: Any = typer.BadParameter.__base__  # typer has no public name for it
 
 
 class Commands(typer.core.TyperGroup):
@@ -30,14 +30,14 @@ class Commands(typer.core.TyperGroup):
 
     def make_context(self, *args: Any, **options: Any) -> Any:
         """Parse the options that stand before the command; misuse ends it as in `invoke`."""
-        _expect_little_of_the_environment()
-        with _misuse_in_our_words():
+        _tolerate_environment()
+        with _report_misuse():
             return super().make_context(*args, **options)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; misuse and a GenrelineError end it with one line `error: ...` and code 2, Ctrl-C with 130."""
         try:
-            with ended_by_signals(), _misuse_in_our_words():
+            with ended_by_signals(), _report_misuse():
                 return super().invoke(ctx)
         except GenrelineError as error:
             complain(error)
@@ -47,24 +47,24 @@ class Commands(typer.core.TyperGroup):
             typer.echo(f"genreline: {'terminated' if is_terminated else 'interrupted'}", err=True)
             raise typer.Exit(143 if is_terminated else 130) from interrupt
         except OSError as error:
-            if error.errno == errno.EPIPE:  # the reader of our output has gone, which typer handles
+            if error.errno == errno.EPIPE:  # the reader of the output is gone, which typer handles
                 raise
             complain(GenrelineError(f"cannot be written or read: {error}"))
             raise typer.Exit(2) from error
 
 
-def _expect_little_of_the_environment() -> None:
-    """Let no terminal's encoding and no setting of matplotlib's end a command, or print into its output."""
+def _tolerate_environment() -> None:
+    """Let neither a terminal's encoding nor a matplotlib setting end a command or print into its output."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    os.environ["MPLBACKEND"] = "agg"  # notebooks set theirs for all programs that they start; we open no window
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a matplotlibrc's faults, and of its cache
+    os.environ["MPLBACKEND"] = "agg"  # notebooks set another for the programs that they start
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns about its settings and cache
 
 
 @contextmanager
-def _misuse_in_our_words() -> Iterator[None]:
-    """Print what typer says of misuse, with `error:` before its line as before all others."""
+def _report_misuse() -> Iterator[None]:
+    """Print typer's message about misuse, with `error:` before it as before all others."""
     try:
         yield
     except _UsageError as error:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def check(data: Data, as_json: AsJson = False) -> None:
-    """Print what a dataset holds and all that is wrong with it; exit 1 if anything is."""
+    """Print what a dataset holds and every problem found in it; exit 1 if there is one."""
     from genreline.data.check import check_dataset
 
     report = check_dataset(data)

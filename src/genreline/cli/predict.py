@@ -36,16 +36,16 @@ def predict(
     raw_rate_hz: Annotated[
         int | None, typer.Option(metavar="HZ", help="The stream is raw: 16-bit mono samples at this rate.")
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Write nothing of a file that ends early.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Write nothing for a file that ends early.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Predict each second alone, without its neighbours.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the timeline of each song, STEM.csv and STEM.png, and print a summary; exit 1 if a song failed.
 
-    Of a file that ends early, the timeline of what could be read is written, and the exit code is 1 all the same.
+    If a file ends early, its timeline covers what could be read, and the exit code is still 1.
 
-    Folders are searched for audio, and their subfolders appear again below --out. The rows of a stream (-)
-    are printed as CSV, each as soon as its second has arrived, and nothing is written.
+    Folders are searched for audio, and their subfolders are repeated below --out. For a stream (-), each row is printed
+    as CSV as soon as its second has arrived, and no file is written.
     """
     if "-" in audio:
         if len(audio) > 1 or as_json:
@@ -103,11 +103,11 @@ def compare(
         list[str], typer.Argument(metavar="SONG...", help="Audio files, folders or URLs whose genre is known.")
     ],
     label: Annotated[
-        list[str], typer.Option(metavar="NAME", help="Their genre; or given once for each SONG, in their order.")
+        list[str], typer.Option(metavar="NAME", help="The genre of all songs, or one for each SONG, in order.")
     ],
     data: Annotated[
         Path | None,
-        typer.Option(metavar="DATA", help="Evaluate on its test set, not by recorded figures."),
+        typer.Option(metavar="DATA", help="Evaluate on this dataset's test set instead of using the recorded figures."),
     ] = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The picture.")] = Path("compare.png"),
     as_json: AsJson = False,
@@ -157,8 +157,8 @@ def compare(
         typer.echo(
             f"{total['n_right']} of {total['n']} seconds of the songs are labelled right; "
             + (f"on the test set {reference} of {test['n']} seconds" if test else "no test set: say which with --data")
-            + f"\nneighbouring seconds are alike: {len(done)} song(s) are nearer to {len(done)} samples than to "
-            f"{total['n']}\npicture: {out}"
+            + f"\nneighbouring seconds resemble each other: {len(done)} song(s) are closer to {len(done)} independent "
+            f"samples than to {total['n']}\npicture: {out}"
         )
     if len(done) < len(results):
         raise typer.Exit(1)
@@ -174,7 +174,7 @@ def _predict_stream(model: str, raw_rate_hz: int | None, raw: bool) -> None:
 
 
 def _fetched(sources: list[str]) -> "tuple[dict[str, Fetched], list[dict[str, Any]]]":
-    """What the URLs among the sources give, and a record of each URL that failed."""
+    """The songs of the URLs among the sources, and a record of each URL that failed."""
     from genreline.fetch.cache import fetch_all, is_url
 
     if "" in sources:
@@ -196,7 +196,7 @@ def _fetched(sources: list[str]) -> "tuple[dict[str, Fetched], list[dict[str, An
 
 
 def _songs(sources: list[str], fetched: "Mapping[str, Fetched]", out: Path) -> "list[SongTask]":
-    """The songs that the sources lead to; those of URLs, which strangers made, within the bound of a fetch."""
+    """The songs that the sources name; a song from a URL may last no longer than a fetch allows."""
     from dataclasses import replace
 
     from genreline.fetch.cache import MAX_DURATION_S, is_url
@@ -212,7 +212,7 @@ def _songs(sources: list[str], fetched: "Mapping[str, Fetched]", out: Path) -> "
 
 
 def _discard_damaged(fetched: "Mapping[str, Fetched]", records: "Iterable[Mapping[str, Any]]") -> None:
-    """Take fetched songs that could not be read to their end out of the cache."""
+    """Remove fetched songs that could not be read to their end from the cache."""
     from genreline.fetch.cache import discard
 
     damaged = {song["file"] for song in records if "error" in song}

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a command soon, whatever it is doing."""
+"""Ctrl-C and SIGTERM end a command promptly, whatever it is doing."""
 
 import os
 import signal
@@ -13,14 +13,14 @@ _PATIENCE_S = 1.0
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends a command as Ctrl-C does, but for its exit code."""
+    """SIGTERM, which ends a command as Ctrl-C does, with another exit code."""
 
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
     """SIGTERM raises Terminated, Ctrl-C KeyboardInterrupt; while a decoder hangs, the process ends without them.
 
-    Python acts on a signal when the function of C that runs at that time returns, which a hung decoder's never does.
+    Python handles a signal when the running C function returns, which a hung decoder never does.
     """
     if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
         yield
@@ -38,7 +38,7 @@ def ended_by_signals() -> Iterator[None]:
     def watch() -> None:
         with open(arrived, "rb", buffering=0) as signals:
             while number := signals.read(1):
-                # Whoever has put in a handler of their own knows better.
+                # A handler that was installed later takes precedence.
                 if signal.getsignal(number[0]) is act and not acted.wait(_PATIENCE_S):
                     os.write(2, b"\ngenreline: interrupted\n")
                     os._exit(128 + number[0])

@@ -27,9 +27,9 @@ def study(
     backend: Where = Backend.processes,
     ray_address: RayAddress = None,
     show: Annotated[bool, typer.Option("--list", help="Print the studies that ship.")] = False,
-    missing: Annotated[bool, typer.Option("--missing", help="Print how many runs are missing, and do none.")] = False,
+    missing: Annotated[bool, typer.Option("--missing", help="Only print how many runs are missing.")] = False,
 ) -> None:
-    """Do the missing runs of a study and print its table; an interrupted study continues where it stopped."""
+    """Run what is missing from a study and print its table; an interrupted study continues where it stopped."""
     from rich.markup import escape
 
     from genreline.study.records import progress_of
@@ -96,7 +96,7 @@ def study(
     if missing:
         print_table(["study", "runs", "done", "failed", "missing", "hours"], table)
         return
-    if not n_usable:  # a variant that cannot run is an answer; a study of which nothing ran is none
+    if not n_usable:  # a variant that cannot run is a result; a study in which nothing ran is a failure
         raise typer.Exit(1)
 
 
@@ -107,9 +107,9 @@ def report(
     """Write report.html and report.md into DIR: tables, figures and comments, from the results alone."""
     from genreline.study.report import write_report
 
-    typer.echo(f"{write_report(folder, data)}: open it in a browser; report.md beside it says the same")
+    typer.echo(f"{write_report(folder, data)}: open it in a browser; report.md has the same content")
 
 
 def _study_text(study: str, left: int, at_once: int | None) -> str:
-    """What a study is at; how many runs a cluster has at work is not known (None)."""
+    """The progress of a study; how many runs a cluster does at once is unknown (None)."""
     return f"{study}: {left} left" if at_once is None else f"{study}: {min(at_once, left)} running"

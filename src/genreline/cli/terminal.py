@@ -29,7 +29,7 @@ def progress_bar(amount: "ProgressColumn | None" = None) -> "Progress":
     left = TimeRemainingColumn()
     amount = amount or MofNCompleteColumn()
     columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeElapsedColumn(), "left", left)
-    # By itself rich takes the rate from the last 30 s, in which a slow item does not end.
+    # By default rich estimates the rate from the last 30 s, too short for slow items.
     return Progress(*columns, console=Console(stderr=True), speed_estimate_period=86_400)
 
 
@@ -67,10 +67,10 @@ def complain(error: GenrelineError) -> None:
 
 
 def note(line: str) -> None:
-    """Print a line that is no error, and no result either."""
+    """Print a line that is neither an error nor a result."""
     typer.echo(f"note: {' '.join(line.splitlines())}", err=True)
 
 
 def warn(line: str) -> None:
-    """Print a line about what deserves a look."""
+    """Print a line about something that deserves attention."""
     typer.echo(f"warning: {' '.join(line.splitlines())}", err=True)

@@ -55,7 +55,7 @@ def train(
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="A TOML file of settings.")] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting, as optimizer.lr=0.01; repeatable."),
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as optimizer.lr=0.01; repeatable."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     force: Annotated[bool, typer.Option("--force", help="Overwrite the model that is in --out.")] = False,
@@ -110,7 +110,7 @@ def train(
     if as_json:
         print_json({"model": str(out) if run.best_epoch else None, **trained.metrics, **trained.training})
     elif run.status != "completed":
-        reason = "diverged (its loss is no number)" if run.status == "diverged" else "was interrupted"
+        reason = "diverged (its loss is not a number)" if run.status == "diverged" else "was interrupted"
         more = "; go on with --resume" if run.status == "interrupted" else ""
         typer.echo(f"the run {reason} after {len(run.history)} of {settings.epochs} epochs{more}")
     if not run.best_epoch:

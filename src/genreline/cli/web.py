@@ -9,15 +9,15 @@ from genreline.errors import ConfigError
 
 def serve(
     host: Annotated[
-        str, typer.Option(help="The address to listen on; 0.0.0.0 is every one of this machine.")
+        str, typer.Option(help="The address to listen on; 0.0.0.0 means all addresses of this machine.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
-    root_path: Annotated[str, typer.Option(metavar="PATH", help="Where a proxy puts it, as /genres.")] = "",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")] = 8000,
+    root_path: Annotated[str, typer.Option(metavar="PATH", help="The path at a proxy, such as /genres.")] = "",
     allow_urls: Annotated[bool, typer.Option("--allow-urls", help="Fetch songs from public URLs.")] = False,
     host_name: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="A name by which clients reach it, beside localhost and IP addresses; repeat it."
+            metavar="NAME", help="A name by which clients reach it, besides localhost and IP addresses; repeatable."
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Songs processed at once, each in a process of 0.5 GB.")] = 2,

@@ -1,4 +1,4 @@
-"""What a dataset on disk holds, and all that is wrong with it (`genreline check`)."""
+"""What a dataset on disk holds, and every problem in it (`genreline check`)."""
 
 import hashlib
 from collections import Counter
@@ -18,7 +18,7 @@ from genreline.errors import DataError
 
 @dataclass
 class SetReport:
-    """One set of one representation: sizes, values, and rows that deserve a look."""
+    """One set of one representation: sizes, values, and conspicuous rows."""
 
     name: str
     shape: tuple[int, ...]
@@ -33,7 +33,7 @@ class SetReport:
 
 @dataclass
 class Report:
-    """What `check_dataset` found. `problems` make a dataset unusable; `warnings` deserve a look."""
+    """What `check_dataset` found. `problems` make a dataset unusable, `warnings` do not."""
 
     root: str
     digests: dict[str, str] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Report:
 
 
 def check_dataset(root: str | Path) -> Report:
-    """Look at every set of every representation below `root`; never raises for what is wrong with the data."""
+    """Check every set of every representation below `root`; problems in the data are reported, never raised."""
     root = Path(root)
     report = Report(str(root))
     kinds = [kind for kind in FEATURE_SHAPES if any((root / name / kind).is_dir() for name in SETS)]
@@ -80,7 +80,7 @@ def check_dataset(root: str | Path) -> Report:
 
 
 class _Rows:
-    """What is to be known of a set's rows, collected block by block as they are read."""
+    """Statistics of a set's rows, collected block by block as they are read."""
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
@@ -89,7 +89,7 @@ class _Rows:
         """Their digests: a copy of a row in another type, or with another zero, is the same row."""
 
     def add(self, block: NDArray[Any]) -> None:
-        """Take in the next rows."""
+        """Add the next rows."""
         values = block.reshape(len(block), -1).astype(np.float32)
         self.minimum, self.maximum = min(self.minimum, float(block.min())), max(self.maximum, float(block.max()))
         # Silence: every MFCC of a second the same in all frames, or a melgram without any structure (assignment, Data).
@@ -117,7 +117,7 @@ def _compare_sets(root: Path, splits: Mapping[str, Split], rows: Mapping[str, _R
     if "train" in splits:
         classes = tuple(map(str, np.unique(splits["train"].labels)))
         if len(classes) < 2:
-            report.problems.append(f"{root / 'train'}: has one class, {classes[0]}; there is nothing to tell apart")
+            report.problems.append(f"{root / 'train'}: has one class, {classes[0]}; training needs two or more")
         for name, split in splits.items():
             try:
                 indices(split.labels, classes, str(root / name))

@@ -27,7 +27,7 @@ from genreline.files import digest_file, replacing, write_text
 
 SETS = ("train", "val", "test")
 
-NO_TEXT = {"Cc", "Cs"}  # control characters and lone surrogates, which no terminal or file should be given
+NO_TEXT = {"Cc", "Cs"}  # control characters and lone surrogates, which are unsafe for terminals and files
 
 Labels = NDArray[np.str_]
 Tracks = Mapping[str, Labels]
@@ -92,7 +92,7 @@ def load_dataset(root: str | Path, features: str) -> Dataset:
         digests |= found
     classes = tuple(str(label) for label in np.unique(splits["train"].labels))
     if len(classes) < 2:
-        raise DataError(f"{Path(root) / 'train'}: has one class, {classes[0]}; there is nothing to tell apart")
+        raise DataError(f"{Path(root) / 'train'}: has one class, {classes[0]}; training needs two or more")
     for name, split in splits.items():
         indices(split.labels, classes, f"{Path(root) / name}")
     return Dataset(features, classes, splits, digest(root, features, digests))
@@ -108,7 +108,7 @@ def read_tracks(path: Path) -> Tracks | None:
     if not path.exists():
         return None
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:  # with the mark that spreadsheets put before it
+        with path.open(encoding="utf-8-sig", newline="") as file:  # with the byte order mark that spreadsheets write
             header, *rows = filter(None, csv.reader(file, strict=True))
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
         raise DataError(f"{path}: is not a CSV file with a header ({error})") from error
@@ -126,7 +126,7 @@ def read_split(
     on_rows: Callable[[NDArray[Any]], object] = lambda rows: None,
     read_tracks: Callable[[Path], Tracks | None] = read_tracks,
 ) -> tuple[Split, dict[str, str]]:
-    """As `load_split`, and the SHA-256 of its two arrays' files by their path below `root`; each file is read once.
+    """As `load_split`, with the SHA-256 of its two arrays' files by their path below `root`; each file is read once.
 
     Args:
         on_rows: called with the rows of X, block by block as they are read.
@@ -149,7 +149,7 @@ def read_split(
         raise DataError(f"{folder / 'labels.npy'}: is {labels.dtype} {labels.shape}; labels are strings (N,)")
     for label in sorted({str(label) for _, block in labels_file.row_blocks() for label in np.unique(block)}):
         if not label.strip() or any(unicodedata.category(letter) in NO_TEXT for letter in label):
-            raise DataError(f"{folder / 'labels.npy'}: {label!r} is no class name; a name has letters on one line")
+            raise DataError(f"{folder / 'labels.npy'}: {label!r} is not a class name; a name has letters on one line")
     if len(X) != len(labels):
         raise DataError(f"{folder}: X.npy has {len(X)} rows and labels.npy {len(labels)}; they must be the same")
     if len(X) == 0:
@@ -251,7 +251,7 @@ def write_split_blocks(
             for kind, file in arrays.items():
                 file.write(np.ascontiguousarray(rows[kind], dtypes[kind]).tobytes())
         if n_written != n_rows:
-            raise DataError(f"{folder}: {n_written} rows came for {n_rows}; run the same command again")
+            raise DataError(f"{folder}: got {n_written} rows instead of {n_rows}; run the same command again")
         writer = csv.writer(csv_file, lineterminator="\n")
         with_artist = any(each.artist for each in tracks)
         writer.writerow(["track", "start_s", *(["artist"] if with_artist else [])])
@@ -266,7 +266,7 @@ def write_split_blocks(
 
 
 class _Digesting:
-    """A file that is written once from its beginning, and the SHA-256 of what is."""
+    """A file that is written once from its beginning, and the SHA-256 of its content."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._total = file, hashlib.sha256()

@@ -16,14 +16,14 @@ from genreline.errors import DataError
 from genreline.files import digest_file
 
 MAPPED_FROM_BYTES = 2**30
-"""An array that is larger on disk stays there and is read as it is used."""
+"""A larger array is not loaded but mapped: its rows are read when they are used."""
 
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _PIECE = 2**20
 
 
 class ArrayFile:
-    """A .npy file. Nothing in it is unpickled, and no memory is taken for what the file is too short for.
+    """A .npy file. Nothing in it is unpickled, and no memory is allocated for an array that the file is too short for.
 
     Attributes:
         array: what it holds, in this machine's byte order; a np.memmap where it is larger than MAPPED_FROM_BYTES: its
@@ -76,7 +76,7 @@ class ArrayFile:
             raise ValueError("holds Python objects, which are never loaded")
         start, n_bytes = file.tell(), math.prod(shape) * dtype.itemsize
         if not dtype.itemsize or min(shape, default=0) < 0:
-            raise ValueError(f"an array of {dtype} {shape} is none")
+            raise ValueError(f"{dtype} {shape} is not a valid array")
         if start + n_bytes > os.fstat(file.fileno()).st_size:
             raise ValueError(f"its end is missing; {dtype} {shape} takes {n_bytes} bytes")
         file.seek(0)
@@ -92,7 +92,7 @@ class ArrayFile:
         return array.astype(dtype.newbyteorder("="), copy=False)
 
     def _digest_rest(self, file: BinaryIO) -> None:
-        """Take what stands behind the array into the digest, which is then that of the file."""
+        """Add what follows the array to the digest, which is then that of the file."""
         while piece := file.read(_PIECE):
             self._digest.update(piece)
         self._is_digested = True

@@ -1,8 +1,8 @@
 """Labelled audio becomes a dataset in the course layout, in memory that does not grow with the audio.
 
-Each recording's features go to a part file, named by the recording's bytes and by how they were made, that is complete
-or not there. When all parts are, they are put together in a fixed order, and the manifest is written last. Whatever
-ends the work loses the parts in flight alone, and the same command goes on to the same bytes.
+Each recording's features go to a part file that is complete or absent, named by the recording's bytes and by how the
+features were computed. When all parts exist, they are put together in a fixed order, and the manifest is written last.
+An interruption loses only the parts in progress, and the same command continues to the same bytes.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ DTYPES = {"mfccs": "<f8", "melgrams": "<f4"}
 
 
 class Step(NamedTuple):
-    """How far the work is: what `on_step` gets.
+    """The progress of the work, as `on_step` gets it.
 
     Attributes:
         what: "features" or "writing", in this order.
@@ -67,7 +67,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class PreparedPart:
-    """What became of one recording: the digest of its bytes and its rows, or the reason why it has none."""
+    """The outcome for one recording: the digest of its bytes and its number of rows, or why it has none."""
 
     content: str
     n_rows: int
@@ -87,7 +87,7 @@ def prepare(
     ray_address: str | None = None,
     on_step: Callable[[Step], object] = lambda step: None,
 ) -> dict[str, Any]:
-    """Write the dataset of `source` to the folder `out`; go on where an interrupted call stopped.
+    """Write the dataset of `source` to the folder `out`; continue where an interrupted call stopped.
 
     Args:
         source: a folder with a folder of audio files for each class; one with train, val and test folders of such; or a
@@ -97,7 +97,7 @@ def prepare(
             source nor `split` says what goes where.
         split: a file as an earlier call left it in `out`/split.csv, perhaps edited; or the percentages of train, val
             and test, as "80/10/10" (default: 60/20/20).
-        strict: raise the first recording's error instead of passing over it.
+        strict: raise the first recording's error instead of leaving it out.
         jobs: processes; 1 works in this one. See `map_unordered` for it, `backend` and `ray_address`.
         on_step: called after each recording.
 
@@ -108,7 +108,7 @@ def prepare(
         dataset is complete.
 
     Raises:
-        DataError: a source, split or output folder that will not do. ConfigError: unknown kinds or backend.
+        DataError: an unsuitable source, split or output folder. ConfigError: unknown kinds or backend.
         AudioError: with `strict`. GenrelineError: another call is at work in `out`, or it cannot be written to.
     """
     unknown = sorted(set(kinds) - set(FEATURE_SHAPES))
@@ -119,7 +119,7 @@ def prepare(
     shares = parse_shares(split) if isinstance(split, str) else None
     found, out = read_source(source), Path(out).absolute()
     if out.is_relative_to(found.root) and Path(source).is_dir():
-        raise ConfigError(f"{out}: is inside of the source; choose a folder outside of it")
+        raise ConfigError(f"{out}: is inside the source; choose a folder outside of it")
     given = None if shares else _given_split(found, split)
     if given is None:
         check_enough(artist_groups(found.recordings))
@@ -160,9 +160,9 @@ def prepare(
     except filelock.Timeout as error:
         raise GenrelineError(f"{out}: another preparation is at work there; wait for it or choose another") from error
     except OSError as error:
-        way_out = "make room" if error.errno in DISK_IS_FULL else "check the folder and its rights"
+        advice = "make room" if error.errno in DISK_IS_FULL else "check the folder and its permissions"
         raise GenrelineError(
-            f"{out}: cannot be written ({error.strerror or error}); {way_out} and run the same command again"
+            f"{out}: cannot be written ({error.strerror or error}); {advice} and run the same command again"
         ) from error
     finally:
         torch.set_num_threads(n_threads)
@@ -170,23 +170,23 @@ def prepare(
 
 
 def write_part(root: Path, parts: Path, kinds: Sequence[str], made: str, recording: Recording) -> PreparedPart:
-    """Compute one recording's features into its part file, unless it is there: rows of all kinds, minute by minute.
+    """Write one recording's features to its part file, unless it exists: rows of all kinds, minute by minute.
 
-    A recording that cannot be decoded is a PreparedPart that says so.
+    For a recording that cannot be decoded, the PreparedPart has the error.
 
     Raises:
         GenrelineError: the part cannot be written, or this process has other versions of the libraries than the one
             that `made` the plan.
     """
     if made != _made(kinds):
-        raise GenrelineError(f"{platform.node()}: has other versions than where the work was started; install the same")
+        raise GenrelineError(f"{platform.node()}: has other versions than the machine that started; install the same")
     torch.set_num_threads(1)  # the work is shared out by recording
     path, content, error = root / recording.name, "", ""
     try:
         if printable(recording.name) != recording.name:
-            return PreparedPart("", 0, error="its name is no text (UTF-8); rename it")
+            return PreparedPart("", 0, error="its name is not UTF-8 text; rename it")
         if path.exists() and not path.is_file():
-            return PreparedPart("", 0, error="is not a file")  # a pipe would be waited for, a device never ends
+            return PreparedPart("", 0, error="is not a file")  # a pipe would block, a device never ends
         content = digest_file(path)
         part = _part_path(parts, content, made)
         row = _row_dtype(kinds)
@@ -207,7 +207,7 @@ def write_part(root: Path, parts: Path, kinds: Sequence[str], made: str, recordi
         raise
     except OSError as problem:
         error = f"cannot be read ({problem.strerror or problem})"
-    except Exception as problem:  # whatever a decoder makes of it: one file must not end the work on all others
+    except Exception as problem:  # from any decoder: one file must not end the work on all others
         error = f"cannot be decoded ({type(problem).__name__}: {' '.join(str(problem).split())[:200]})"
     return PreparedPart(content, 0, error=error)
 
@@ -300,7 +300,7 @@ def _assemble(
 
 
 def _split_text(split: str | Path | None, given: Sequence[str] | None, shares: Mapping[str, float] | None) -> str:
-    """How recordings come to their sets, in a word for the manifest."""
+    """How recordings were assigned to sets, for the manifest."""
     if shares:
         return f"computed, {split}"
     if split:
@@ -309,7 +309,7 @@ def _split_text(split: str | Path | None, given: Sequence[str] | None, shares: M
 
 
 def _given_split(found: RecordingList, split: str | Path | None) -> list[str] | None:
-    """The set of each recording, if the split file or else the source says so."""
+    """The set of each recording, if the split file or else the source gives it."""
     if split:
         if not Path(split).is_file():
             raise ConfigError(f"split {split}: is neither a file nor percentages like 80/10/10")
@@ -364,7 +364,8 @@ def _row_dtype(kinds: Sequence[str]) -> np.dtype[Any]:
 
 
 def _made(kinds: Sequence[str]) -> str:
-    """Names how features are made: the same name, the same bytes. It keeps another call's leftovers from being used."""
+    """A name for how features are computed, by which leftovers of other versions are told apart: equal names mean
+    equal bytes."""
     return hashlib.sha256(json.dumps([list(kinds), _versions()]).encode()).hexdigest()[:12]
 
 
@@ -398,7 +399,7 @@ def _finished(out: Path, inputs: str) -> dict[str, Any] | None:
     """The manifest of a finished dataset of these inputs; None where there is work to do.
 
     Raises:
-        DataError: `out` holds something else, which nobody asked to have overwritten.
+        DataError: `out` holds something else, which is not overwritten.
     """
     if (out / MANIFEST).exists():
         manifest: dict[str, Any] = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
@@ -409,12 +410,12 @@ def _finished(out: Path, inputs: str) -> dict[str, Any] | None:
             )
         return manifest
     if not (out / WORK).exists() and any(path.name != _LOCK for path in out.iterdir()):
-        raise DataError(f"{out}: holds files that are no interrupted preparation; choose a new folder")
+        raise DataError(f"{out}: holds files that are not from an interrupted preparation; choose a new folder")
     return None
 
 
 @cache
 def _versions() -> dict[str, str]:
-    """What decides the features' last bits, beside the recordings."""
+    """The versions that the features depend on to the last bit, besides the recordings."""
     libraries = ("genreline", "numpy", "scipy", "torch", "soundfile", "av", "soxr")
     return {"python": platform.python_version(), **{name: version(name) for name in libraries}}

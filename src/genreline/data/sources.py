@@ -17,7 +17,7 @@ SET_NAMES = {
     "val": ("val", "valid", "validation", "dev", "development"),
     "test": ("test", "testing"),
 }
-"""What each set may be called, in any case."""
+"""The names that each set may have, in upper or lower case."""
 
 
 class Recording(NamedTuple):
@@ -56,8 +56,8 @@ def read_source(source: str | Path) -> RecordingList:
     depth of their class's folder; hidden ones are left out.
 
     Raises:
-        DataError: nothing there, no classes, fewer than two, a name that cannot be one, a CSV that is none; folders
-            that are part sets and part classes.
+        DataError: no such source, fewer than two classes, an invalid class name, an invalid CSV file, or folders that
+            are a mixture of sets and classes.
     """
     source = Path(source).absolute()
     passed_over: Counter[str] = Counter()
@@ -71,7 +71,7 @@ def read_source(source: str | Path) -> RecordingList:
     classes = sorted({recording.label for recording in recordings})
     for label in classes:
         if not label.strip() or any(unicodedata.category(letter) in NO_TEXT for letter in label):
-            raise DataError(f"{source}: {label!r} is no class name; a name has letters on one line")
+            raise DataError(f"{source}: {label!r} is not a class name; a name has letters on one line")
     if len(classes) < 2:
         has = f"has one class, {classes[0]}" if classes else "holds no folders with audio files in them"
         also = f" ({describe_passed_over(passed_over)})" if passed_over and not classes else ""
@@ -88,7 +88,7 @@ def read_source(source: str | Path) -> RecordingList:
 def _in_folders(root: Path, passed_over: Counter[str], without_audio: list[str]) -> Iterator[Recording]:
     """The recordings in class folders, or in class folders in sets.
 
-    Only folders with audio in them count, so documents beside the recordings do no harm. Other files are added to
+    Only folders that contain audio count, so documents among the recordings do no harm. Other files are added to
     `passed_over`, and folders without audio to `without_audio`.
     """
     files: list[Path] = []
@@ -112,7 +112,7 @@ def _in_folders(root: Path, passed_over: Counter[str], without_audio: list[str])
         yield from (Recording(path.as_posix(), _nfc(path.parts[0])) for path in files)
         return
     if classes:
-        raise _mixture(root, f"has {_listed(set(sets) - set(classes))} beside {_listed(classes)}")
+        raise _mixture(root, f"has {_listed(set(sets) - set(classes))} next to {_listed(classes)}")
     if len(sets) > len(set(sets.values())):
         raise _mixture(root, f"has {_listed(sets)}, some of which are names of one set")
     if missing := [name for name in SETS if name not in sets.values()]:
@@ -124,7 +124,7 @@ def _in_folders(root: Path, passed_over: Counter[str], without_audio: list[str])
 
 
 def _mixture(root: Path, what: str) -> DataError:
-    """For folders of which some are called like sets, in another layout than the one that says which is which."""
+    """The error for folders some of which have the names of sets, in a layout that leaves their meaning open."""
     return DataError(
         f"{root}: {what}; for recordings that are split already, make train/CLASS/..., val/CLASS/... and "
         f"test/CLASS/..., and no other folders; if these are classes, list the files in a CSV (path,label)"
@@ -132,7 +132,7 @@ def _mixture(root: Path, what: str) -> DataError:
 
 
 def set_of(name: str) -> str:
-    """The set that a name means, in any case; "" for none."""
+    """The set that a name means, whatever its case; "" if it means none."""
     return next((each for each, synonyms in SET_NAMES.items() if name.casefold() in synonyms), "")
 
 
@@ -155,7 +155,7 @@ def _folders(folder: Path, passed_over: Counter[str]) -> list[Path]:
             if path.is_dir():
                 folders.append(path)
             elif is_audio(path.name):
-                raise DataError(f"{path}: stands outside of the class folders; move it into one, or away")
+                raise DataError(f"{path}: is outside the class folders; move it into one, or elsewhere")
             else:
                 passed_over[path.suffix.lower()] += 1
     except OSError as error:
@@ -171,7 +171,7 @@ def _in_csv(path: Path) -> Iterator[Recording]:
         if split and not set_of(split):
             raise DataError(f"{path}: line {line} has the split {split!r}; it is one of {', '.join(SETS)}, or empty")
         if not row["path"] or not label:
-            raise DataError(f"{path}: line {line} lacks its path or its label; fill it in or take the line out")
+            raise DataError(f"{path}: line {line} lacks its path or its label; fill it in or delete the line")
         if "\0" in row["path"]:
             raise DataError(f"{path}: line {line} has a NUL character in its path; write the file's name")
         name = disk.spelling(row["path"])
@@ -213,9 +213,9 @@ def _nfc(text: str) -> str:
 
 
 def read_rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line number, column -> text) of a CSV file's rows; DataError if it is none."""
+    """(line number, column -> text) of a CSV file's rows; DataError if the file is not CSV."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:  # with the mark that spreadsheets put before it
+        with path.open(encoding="utf-8-sig", newline="") as file:  # with the byte order mark that spreadsheets write
             reader = csv.DictReader(file, strict=True, restval="")
             header = reader.fieldnames or []
             if missing := [name for name in needed if name not in header]:
@@ -229,5 +229,5 @@ def read_rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str
 
 
 def printable(name: str) -> str:
-    """A file's name as text that can be written; the system allows bytes in names that are none."""
+    """A file's name as text that can be written; the system allows bytes in names that are not text."""
     return name.encode("utf-8", "backslashreplace").decode()

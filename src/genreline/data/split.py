@@ -50,7 +50,7 @@ def split_recordings(
         contents: a digest of each recording's bytes; equal ones are one recording.
 
     Raises:
-        DataError: a class with too few groups for three sets, or groups that hold classes together too tightly.
+        DataError: a class has too few groups for three sets, or its groups hold too many other classes.
     """
     groups: dict[int, Counter[str]] = defaultdict(Counter)  # how many recordings of each class a group has
     numbers = group_numbers(recordings, contents)
@@ -82,7 +82,7 @@ def split_recordings(
 
 
 def check_enough(n_groups: Mapping[str, int]) -> None:
-    """DataError if a class has fewer groups than there are sets; it says which, all of them."""
+    """Raise DataError if classes have fewer groups than there are sets; it names all of them."""
     if few := [f"{label} has {n}" for label, n in sorted(n_groups.items()) if n < len(SETS)]:
         raise DataError(
             f"too few groups to split: {', '.join(few)}; each of {', '.join(SETS)} needs one of its own (an artist, "
@@ -115,7 +115,7 @@ def group_numbers(recordings: Sequence[Recording], contents: Sequence[str]) -> l
 
 
 def check_given(recordings: Sequence[Recording], sets: Sequence[str], where: str) -> None:
-    """DataError if a given split puts an artist in two sets, leaves a set empty, or a class out of train."""
+    """Raise DataError if a given split puts an artist in two sets, leaves a set empty, or a class out of train."""
     artists: dict[str, str] = {}
     for recording, name in zip(recordings, sets, strict=True):
         if recording.artist and name and artists.setdefault(recording.artist, name) != name:
@@ -143,7 +143,7 @@ def read_split_file(path: str | Path, recordings: Sequence[Recording]) -> list[s
     """The set of each recording as a split file has it, "" for what it leaves out.
 
     Raises:
-        DataError: no CSV with track and split, another set's name, a recording that it does not know.
+        DataError: not a CSV with track and split, an unknown set, or a recording without a line.
     """
     sets: dict[str, str] = {}
     for line, row in read_rows(Path(path), ("track", "split")):

@@ -1,4 +1,4 @@
-"""HTTP within bounds, whatever the server does: which schemes and addresses, how many redirects and bytes, how long.
+"""HTTP within bounds, whatever the server does: schemes, addresses, redirects, bytes and time.
 
 Standard library only. A Guard serves one fetch: all requests of it share the bytes and the time.
 """
@@ -42,9 +42,9 @@ def is_public(address: str) -> bool:
 
 
 class Guard:
-    """Sends requests for one fetch, and refuses what is out of bounds; a context manager, which ends the time.
+    """Sends requests for one fetch and refuses what is out of bounds. A context manager, whose end stops the clock.
 
-    The first refusal is kept in `refusal`, and everything after it is refused with the same words.
+    The first refusal is kept in `refusal`, and every later request is refused with the same message.
 
     Args:
         url: what messages call the fetch.
@@ -98,7 +98,7 @@ class Guard:
             raise self.refuse(f"sends more than the {_mb(self._allowed)} allowed; raise the bound, or give another URL")
 
     def watch(self, connection: socket.socket) -> None:
-        """Have the end of the time break into this connection, also in the middle of a read."""
+        """Let the timeout close this connection, even in the middle of a read."""
         if self._socket:
             self._socket.close()
         self._socket = connection.dup()  # TLS takes the connection's own descriptor away
@@ -132,7 +132,7 @@ class Guard:
                 self.check()  # the time was up, or an address was refused
                 raise
             except ValueError as error:  # names that are too long, among others
-                raise self.refuse(f"leads to {url[:80]!r}, which is no valid URL") from error
+                raise self.refuse(f"leads to {url[:80]!r}, which is not a valid URL") from error
             body = Body(self, response, url)
             self._bodies.append(body)
             location = response.headers.get("Location")
@@ -144,7 +144,7 @@ class Guard:
                 target = urljoin(url, quote(location, safe=string.punctuation, encoding="iso-8859-1"))
                 moves = urlsplit(target)[:2] != urlsplit(url)[:2]
             except ValueError as error:
-                raise self.refuse(f"leads to {location[:80]!r}, which is no valid URL") from error
+                raise self.refuse(f"leads to {location[:80]!r}, which is not a valid URL") from error
             if moves:
                 headers = {name: text for name, text in headers.items() if name.lower() not in _SECRETS}
             if response.status == 303 or (response.status in (301, 302) and method == "POST"):
@@ -169,7 +169,7 @@ class Guard:
 
 
 class Body:
-    """A response whose body is counted, decompressed in pieces, and known to be whole when it ends."""
+    """A response whose body is counted, decompressed in pieces, and checked to be complete at its end."""
 
     def __init__(self, guard: Guard, response: Any, url: str) -> None:
         self.url = url
@@ -184,7 +184,7 @@ class Body:
         encoding = response.headers.get("Content-Encoding", "identity").strip().lower() or "identity"
         if encoding not in ("identity", "gzip", "x-gzip", "deflate"):
             self.close()
-            raise guard.refuse(f"sends its content encoded as {encoding[:40]!r}, which was not asked for")
+            raise guard.refuse(f"sends its content encoded as {encoding[:40]!r}, which was not requested")
         self._decoder = None if encoding == "identity" else zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
 
     def check_size(self, max_bytes: int) -> None:
@@ -266,7 +266,7 @@ class _Connection(http.client.HTTPConnection):
             raise self.guard.refuse(f"leads to {self.host}, which is not on the public internet")
         error: OSError | None = None
         for family, kind, protocol, _, place in found:
-            self.guard.check()  # the time may be up, as nothing breaks into a connect
+            self.guard.check()  # the time may be up, because nothing interrupts a connect
             connection = socket.socket(family, kind, protocol)
             connection.settimeout(self.timeout)
             try:

@@ -1,8 +1,8 @@
-"""A URL becomes an audio file, once: fetched within bounds, checked, and kept in a cache.
+"""A URL becomes an audio file, fetched once: within bounds, checked, and kept in a cache.
 
 What plays there is found and downloaded by yt-dlp (ytdlp.py), whose requests a Guard (bounded_http.py) keeps within
-bounds. Nothing is converted. What gets into the cache begins as audio does and states no duration beyond the bound. It
-is decoded once, by whoever uses it, and the bound is kept then (`decode.bounded`).
+bounds. Nothing is converted. A file in the cache begins like audio and declares no duration above the bound. Only its
+user decodes it, and enforces the bound then (`decode.bounded`).
 """
 
 import hashlib
@@ -30,7 +30,7 @@ MAX_DURATION_S = 3 * 3600.0
 MAX_BYTES = 500_000_000
 TIMEOUT_S = 900.0
 
-_RECORD = "song.json"  # what is known of a song, beside its file
+_RECORD = "song.json"  # what is known of a song, stored next to its file
 
 # What file names cannot hold, as its fullwidth twin (U+FF01 on), so that a title can still be read.
 _FULLWIDTH = {ord(c): ord(c) + 0xFEE0 for c in '<>:"/\\|?*'}
@@ -74,19 +74,19 @@ def fetch(
     """The audio of a URL: a page of YouTube or another site that yt-dlp knows, or an audio file.
 
     A song that has been fetched comes from the cache, where it is filed by site and id; where the URL names both (as
-    YouTube's do) nothing touches the network. What is no song of one of these sites is filed by URL and date of change.
+    YouTube's do) no request is made. Anything else is filed by URL and modification date.
 
     Args:
-        url: http or https. Of a list of songs nothing is fetched, of a video within a list the video.
+        url: http or https. A playlist is refused; of a video within a playlist, the video is fetched.
         cache: the folder (default: $GENRELINE_CACHE, else the user's cache folder).
-        max_duration_s: of the song; checked against what the site says, then against what the file states. A file can
-            state less than it lasts: give the bound to the Recognizer, too.
+        max_duration_s: of the song; checked against what the site says, then against what the file declares. A file
+            can last longer than it declares: give the bound to the Recognizer, too.
         max_bytes: of the download; checked against what the server says, then as bytes arrive.
-        timeout_s: for all that comes from the network, together. (Looking up a name takes as long as the system lets
-            it; for what yt-dlp makes of pages see ytdlp.py.)
-        public_only: for services, where the URL comes from somebody else: refuse addresses that are not of the public
+        timeout_s: for all requests together. (A name lookup takes as long as the system allows; for the time that
+            yt-dlp takes to parse pages see ytdlp.py.)
+        public_only: for services, where the URL comes from somebody else: refuse addresses that are not on the public
             internet, at every redirect (see `Guard`), and pages other than those of a few known sites (see ytdlp.py).
-        on_progress: called with bytes so far, and of how many if that is known.
+        on_progress: called with the bytes so far, and with their total if it is known.
 
     Raises:
         AudioError: the URL cannot be fetched, holds no single song, or is out of bounds. Nothing is left in the cache.
@@ -95,7 +95,7 @@ def fetch(
     """
     shown = _one_line(url)
     if not is_url(url) or not _is_valid(url):
-        raise AudioError(f"{shown}: is no http or https URL; check it")
+        raise AudioError(f"{shown}: is not an http or https URL; check it")
     ytdlp = _ytdlp()
     folder = cache or _default_cache()
     try:
@@ -124,7 +124,7 @@ def fetch(
 def fetch_all(
     urls: Iterable[str], on_progress: Callable[[str, int, int | None], object]
 ) -> tuple[dict[str, Fetched], list[tuple[str, GenrelineError]]]:
-    """What each URL gives; and which URLs failed, and why.
+    """The song of each URL, and the URLs that failed, each with its error.
 
     `on_progress` is called with the URL and what `fetch` calls it with.
     """
@@ -139,7 +139,7 @@ def fetch_all(
 
 
 def discard(song: Path) -> None:
-    """Take a fetched file that turned out to be damaged out of the cache, so that it is fetched anew next time."""
+    """Remove a fetched file that turned out to be damaged from the cache, so that it is fetched again next time."""
     if (song.parent / _RECORD).is_file():
         shutil.rmtree(song.parent, ignore_errors=True)
 
@@ -167,7 +167,7 @@ def youtube_to_melgram(url: str, path: str | Path = "melgrams.npy") -> NDArray[n
 def entry_name(site: str, id: str, version: str = "") -> str:
     """The name of a song's folder in the cache: one plain file name, another for every other song.
 
-    The readable part is for people; the digest tells apart what is cut off, replaced, or differs in case only.
+    The readable part is for people; the digest distinguishes names that were cut off or that differ in case only.
     """
     digest = hashlib.sha256(json.dumps([site, id, version]).encode()).hexdigest()
     return f"{re.sub(r'[^A-Za-z0-9-]+', '_', f'{site}-{id}')[:60]}-{digest[:16]}"
@@ -255,7 +255,7 @@ def _check_bounds(
 
 
 def _stated_duration_s(audio: Path, url: str) -> float | None:
-    """How long the file says that it is, if it does. Raises AudioError if its first second is no sound."""
+    """The duration that the file declares, if any. Raises AudioError if its first second cannot be decoded."""
     try:
         next(blocks(audio, block_s=1))
         return stated_duration_s(audio)
@@ -264,6 +264,6 @@ def _stated_duration_s(audio: Path, url: str) -> float | None:
 
 
 def _one_line(text: str, most: int = 200) -> str:
-    """The text without control characters, line ends and half characters, at most so many characters."""
+    """The text without control characters, line ends and lone surrogates, at most `most` characters."""
     text = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
     return " ".join(text.split())[:most]

@@ -1,11 +1,10 @@
-"""What a page plays, by yt-dlp as a library. The only place that knows yt-dlp, and imported only where it is needed.
+"""The audio of a page, found by yt-dlp as a library. The only module that knows yt-dlp; imported only when needed.
 
 All its requests go through one Guard. It runs no other program, except, for YouTube, deno (sandboxed by yt-dlp).
 
-yt-dlp looks through the pages of unknown sites with regular expressions that a hostile page can keep busy for minutes
-(80 kB of `<audio ` do), and no time limit breaks into them. Where a guard is `public_only`, as in a service, yt-dlp
-therefore sees trusted sites only, which serve nobody else's pages, and any other URL is downloaded as the audio file
-that it has to be.
+yt-dlp searches the pages of unknown sites with regular expressions that a hostile page can keep busy for minutes (80 kB
+of `<audio ` are enough), and no time limit interrupts them. Where a guard is `public_only`, as in a service, yt-dlp
+therefore only gets trusted sites, which serve nobody else's pages, and any other URL must be that of an audio file.
 """
 
 import errno
@@ -29,17 +28,17 @@ from genreline.audio.names import title_of
 from genreline.errors import AudioError
 from genreline.fetch.bounded_http import STALL_S, Body, Guard
 
-_PAGES_BYTES = 32_000_000  # what looking for the audio may read: pages and scripts, before the audio itself
-# Downloaded by yt-dlp itself; what else there is wants ffmpeg or rtmpdump, which no Guard watches.
+_PAGES_BYTES = 32_000_000  # of pages and scripts that may be read to find the audio
+# Downloaded by yt-dlp itself; other protocols need ffmpeg or rtmpdump, which no Guard watches.
 _PROTOCOLS = "[protocol~='^(https?|m3u8_native|http_dash_segments)$']"
-_TRUSTED_SITES = ["youtube(:.*)?", "soundcloud"]  # by yt-dlp's names
+_TRUSTED_SITES = ["youtube(:.*)?", "soundcloud"]  # as yt-dlp names them
 _TRUSTED_HOSTS = ("youtube.com", "youtu.be", "youtube-nocookie.com", "soundcloud.com")
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
-_WAYS_OUT = {
-    401: "it wants a login; download the file yourself and give its path",
-    403: "it refuses programs, or wants a login; download the file yourself and give its path",
+_ADVICE = {
+    401: "it requires a login; download the file yourself and give its path",
+    403: "it refuses programs, or requires a login; download the file yourself and give its path",
     404: "check the URL",
     410: "check the URL",
     429: "it received too many requests; try again later",
@@ -47,9 +46,9 @@ _WAYS_OUT = {
 
 
 class FoundAudio(NamedTuple):
-    """What is known of the audio of a URL before it is downloaded.
+    """What is known about the audio of a URL before it is downloaded.
 
-    `version` tells apart what `site` and `id` don't; empty for real sites. `info` is yt-dlp's, for `download`.
+    `version` distinguishes what `site` and `id` do not; empty for known sites. `info` is yt-dlp's, for `download`.
     """
 
     site: str
@@ -99,7 +98,7 @@ class Site:
         if info.get("is_live") or info.get("live_status") in ("is_live", "is_upcoming", "post_live"):
             raise self._guard.refuse("is a live stream, which has no end; give a recording")
         site = str(info["extractor_key"])
-        # What no site has named is called by the end of its URL, which many share.
+        # Where no site gives an id, yt-dlp takes the end of the URL, which is not unique.
         is_named = site != "Generic" and yt_dlp.extractor.get_info_extractor(site)._VALID_URL
         return FoundAudio(
             site=site,
@@ -126,7 +125,7 @@ class Site:
         return path
 
     def _extractor(self) -> Any:
-        """The class of yt-dlp's that the URL is for; the last of them takes any."""
+        """The yt-dlp class that the URL is for; the last of them accepts any URL."""
         return next(site for site in yt_dlp.extractor.gen_extractor_classes() if site.suitable(self._url))
 
     def _find_file(self) -> FoundAudio:
@@ -148,10 +147,10 @@ class Site:
                 self._on_progress(done, size)
 
     def _guarded(self, action: Callable[[], Any]) -> Any:
-        """Do it; every error becomes an AudioError of one line."""
+        """Run an action; every error becomes an AudioError of one line."""
         try:
             result = action()
-        except Exception as error:  # what yt-dlp raises for pages that it does not expect can be anything
+        except Exception as error:  # for unexpected pages yt-dlp may raise anything
             raise self._guard.refuse(self._reason(error)) from error
         self._guard.check()
         return result
@@ -159,7 +158,7 @@ class Site:
     def _reason(self, error: BaseException) -> str:
         """What went wrong and what to do, in one line."""
         text = _clean(str(error))
-        if "Giving up after" in text and self._yt_dlp.failures:  # yt-dlp has made a text of what it gave up for
+        if "Giving up after" in text and self._yt_dlp.failures:  # yt-dlp keeps only the text of the last error
             error = self._yt_dlp.failures[-1]
         for cause in _causes(error):
             if isinstance(cause, HTTPError):
@@ -173,11 +172,13 @@ class Site:
             if isinstance(cause, IncompleteRead | ContentTooShortError | http.client.IncompleteRead):
                 return "the connection ended before the audio did; try again"
             if isinstance(cause, http.client.InvalidURL | UnicodeError):
-                return "is, or leads to, no valid URL; check it"
+                return "is not a valid URL, or leads to one that is not; check it"
             if isinstance(cause, http.client.HTTPException):
-                return "the server does not speak HTTP as it should; check the URL"
+                return "the server's answer is not valid HTTP; check the URL"
             if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS:
-                return f"cannot be kept in {self._folder.parent} ({cause.strerror}); make room, or choose another cache"
+                return (
+                    f"cannot be stored in {self._folder.parent} ({cause.strerror}); make room or choose another cache"
+                )
             if isinstance(cause, OSError) and cause.strerror:
                 return f"the connection failed ({cause.strerror}); check the URL and the network"
             if isinstance(cause, zlib.error):
@@ -185,8 +186,8 @@ class Site:
             if isinstance(cause, UnsupportedError):
                 return "no audio was found there; give the page of one song, or the URL of an audio file"
         if "Requested format is not available" in text or "No video formats" in text:
-            way_out = self._javascript() or "; if it plays in a browser, update yt-dlp, or give a file"
-            return f"plays nothing that can be downloaded here{way_out}"
+            advice = self._javascript() or "; if it plays in a browser, update yt-dlp, or give a file"
+            return f"offers nothing that can be downloaded here{advice}"
         if "DRM protected" in text:
             return "is protected (DRM) and cannot be downloaded; choose another"
         if "Did not get any data blocks" in text:
@@ -194,7 +195,7 @@ class Site:
         return f"{text}; if it plays in a browser, update yt-dlp, or give a file"
 
     def _javascript(self) -> str:
-        """The way out where the lack of a JavaScript runtime is the likely cause."""
+        """The advice to install a JavaScript runtime, if its absence is the likely cause."""
         lacking = any("JavaScript runtime" in warning for warning in self._log.warnings)
         return "; YouTube needs a JavaScript runtime: install deno (https://deno.com) and try again" if lacking else ""
 
@@ -210,7 +211,7 @@ class Site:
             "noprogress": True,
             "color": "never",
             "progress_hooks": [report],
-            # The best audio alone; else of what has pictures too the smallest picture.
+            # The best stream of audio alone, or else that with the smallest picture.
             "format": f"ba{_PROTOCOLS}/b{_PROTOCOLS}",
             "format_sort": ["+res"],
             "paths": {"home": str(self._folder)},
@@ -267,7 +268,7 @@ class _YtDlp(yt_dlp.YoutubeDL):  # type: ignore[misc]
 class _GuardedRH(RequestHandler):  # type: ignore[misc]
     """yt-dlp's requests, sent by the guard."""
 
-    # None is "any" to yt-dlp: the guard sees to them.
+    # None means "any" to yt-dlp: the guard checks them.
     _SUPPORTED_URL_SCHEMES = _SUPPORTED_PROXY_SCHEMES = _SUPPORTED_FEATURES = None
 
     guard: Guard
@@ -306,7 +307,7 @@ class _Response(Response):  # type: ignore[misc]
 
 @contextmanager
 def _errors_as_yt_dlps(failures: list[Exception]) -> Iterator[None]:
-    """Raise what yt-dlp expects: a TransportError is tried again, a RequestError is not. Keep what it was."""
+    """Raise what yt-dlp expects, and keep the original: it retries after a TransportError, not after a RequestError."""
     try:
         yield
     except AudioError as error:
@@ -322,7 +323,7 @@ def _errors_as_yt_dlps(failures: list[Exception]) -> Iterator[None]:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that led to it, as Python, yt-dlp and urllib keep it."""
+    """The error and its causes, wherever Python, yt-dlp and urllib keep them."""
     seen: list[BaseException] = []
     waiting: list[Any] = [error]
     while waiting:
@@ -335,7 +336,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _title_of_url(url: str) -> str:
-    """What a file is called by its URL; yt-dlp would take what follows any dot for a suffix."""
+    """The title of a file by its URL; yt-dlp would take what follows any dot for a suffix."""
     return title_of(unquote(urlsplit(url).path)) or url
 
 
@@ -347,12 +348,12 @@ def _is_trusted(url: str, site: str) -> bool:
 
 
 def _status_reason(status: int, reason: str | None) -> str:
-    way_out = _WAYS_OUT.get(status, "try again later" if status >= 500 else "check the URL")
-    return f"the server answers {status} ({_clean(reason or '')}); {way_out}"
+    advice = _ADVICE.get(status, "try again later" if status >= 500 else "check the URL")
+    return f"the server answers {status} ({_clean(reason or '')}); {advice}"
 
 
 def _clean(text: str) -> str:
-    """A message of yt-dlp's without colours, prefixes, what it asks of its developers, and line ends."""
+    """A message of yt-dlp without colours, prefixes, requests to report it, and line ends."""
     text = re.sub(r"^(ERROR: )?(\[[^\]]*\] )?([\w-]+: )?", "", _ANSI.sub("", text))
     text = re.split(r"; please report this issue|\s*\(caused by|\n|\. (?:Use|See|Confirm|Visit|You might) ", text)[0]
     return re.sub(r"[\x00-\x1f\x7f]+", " ", text).strip()[:200].rstrip(".") or "failed"

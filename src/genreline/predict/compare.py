@@ -1,4 +1,4 @@
-"""Labelled songs against the test set: is a model as good on music from elsewhere? (Assignment, step 4.3.)"""
+"""Labelled songs against the test set: is a model as good on other music? (Assignment, step 4.3.)"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,15 +22,13 @@ _SONG, _TEST, _INK, _FAINT = "#00588f", "#1c2126", "#1c2126", "#626a72"
 
 
 def pair_labels(songs: Sequence[str], labels: Sequence[str], classes: Sequence[str]) -> list[tuple[str, str]]:
-    """Each song (or folder of songs) with its label: one label for all, or as many labels as songs, in their order.
+    """Each song (or folder of songs) with its label: one label for all, or one for each song, in order.
 
     Raises:
         DataError: another number of labels, or one that the model does not know.
     """
     if len(labels) not in (1, len(songs)):
-        raise DataError(
-            f"{len(labels)} labels for {len(songs)} songs; give one for all, or one for each in their order"
-        )
+        raise DataError(f"{len(labels)} labels for {len(songs)} songs; give one for all, or one for each in order")
     if unknown := sorted(set(labels) - set(classes)):
         raise DataError(f"{', '.join(unknown)}: the model does not know this genre; it knows {', '.join(classes)}")
     each = [labels[0]] * len(songs) if len(labels) == 1 else labels
@@ -85,7 +83,7 @@ def figures_on_test(model: Model, data: str | Path | None = None) -> dict[str, A
 
 
 def summary(songs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The songs without an error together: n (seconds), n_right, accuracy."""
+    """The totals of the songs without an error: n (seconds), n_right, accuracy."""
     n, n_right = (sum(song[key] for song in songs) for key in ("n", "n_right"))
     return {"n": n, "n_right": n_right, "accuracy": n_right / n}
 

@@ -1,7 +1,8 @@
-"""Seconds that know their neighbours: a song's genre seldom changes from one second to the next.
+"""Seconds in the context of their neighbours: a song's genre seldom changes from one second to the next.
 
-A hidden Markov model: the label stays with a probability, or changes to any other alike. The network's probabilities
-are the evidence for each second, weakened by an exponent, because neighbouring seconds err alike. Both numbers are
+A hidden Markov model: with some probability the label stays, and it changes to every other label equally often. The
+network's probabilities are the evidence for each second, weakened by an exponent, because neighbouring seconds share
+their errors. Both numbers are
 fitted on whole songs of the validation set (scripts/ship_models.py) and kept with the model.
 """
 
@@ -19,11 +20,11 @@ _EVIDENCES = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 
 @dataclass(frozen=True)
 class Context:
-    """How a second's label depends on the seconds beside it.
+    """How a second's label depends on the neighbouring seconds.
 
     Attributes:
         stay: the probability that the next second has the same label, between 1 / n_classes and 1.
-        evidence: the exponent of the network's probabilities, from 0 (nothing is learned from them) to 1.
+        evidence: the exponent of the network's probabilities, from 0 (they are ignored) to 1.
     """
 
     stay: float
@@ -33,7 +34,7 @@ class Context:
         """Each second's probabilities given all of the song, by the forward-backward algorithm (Rabiner 1989).
 
         Shape:
-            (N, n_classes) float32 -> the same; rows sum to 1. Rows of NaN, seconds without sound, stay what they are.
+            (N, n_classes) float32 -> the same; rows sum to 1. Rows of NaN, seconds without sound, stay NaN.
         """
         evidence = self._evidence(probabilities)
         # Forwards and backwards at once: a change is as likely in either direction.
@@ -44,11 +45,11 @@ class Context:
         return _normalised(before * later, probabilities)
 
     def follower(self) -> "Follower":
-        """For a song that is still to end: each second's probabilities given those up to it (filtering)."""
+        """For a song that has not ended: each second's probabilities given those up to it (filtering)."""
         return Follower(self)
 
     def follow(self, probabilities: Rows, before: NDArray[np.float64] | None) -> NDArray[np.float64]:
-        """Each second's probabilities given it and those before it, of which `before` are the last one's."""
+        """Each second's probabilities given it and all before it; `before` are those of the second before the first."""
         return np.array(list(self._filtered(self._evidence(probabilities), before)))
 
     def _filtered(
@@ -63,12 +64,12 @@ class Context:
             now = self._moved(now)
 
     def _evidence(self, probabilities: Rows) -> NDArray[np.float64]:
-        # Not quite 0 anywhere, or one sure second would rule a label out for the whole song.
+        # Never quite 0, or one confident second would rule a label out for the whole song.
         evidence: NDArray[np.float64] = np.maximum(probabilities.astype(np.float64), 1e-6) ** self.evidence
         return np.where(np.isnan(evidence), 1.0, evidence)
 
     def _moved(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The next second's probabilities, before anything of it is known."""
+        """The next second's probabilities, before its evidence is known."""
         change = (1 - self.stay) / max(1, probabilities.shape[-1] - 1)
         total = probabilities.sum(axis=-1, keepdims=True)
         moved: NDArray[np.float64] = change * total + (self.stay - change) * probabilities
@@ -76,10 +77,10 @@ class Context:
 
 
 class Follower:
-    """Takes a song's blocks of consecutive seconds in their order, and keeps what the next one must know.
+    """Takes a song's blocks of consecutive seconds in order, and keeps the state between them.
 
     Shape:
-        (n, n_classes) float32 -> the same; rows sum to 1. Rows of NaN, seconds without sound, stay what they are.
+        (n, n_classes) float32 -> the same; rows sum to 1. Rows of NaN, seconds without sound, stay NaN.
     """
 
     def __init__(self, context: Context) -> None:
@@ -98,8 +99,8 @@ def fit_context(songs: Sequence[tuple[Rows, NDArray[np.int64]]]) -> Context:
     """The context under which songs' true labels are most probable, of a grid of both numbers.
 
     Args:
-        songs: each song's probabilities, (N, n_classes), and its seconds' class numbers, (N,). Songs of one genre alone
-            would teach it that nothing ever changes: give it medleys too (`medleys`).
+        songs: each song's probabilities, (N, n_classes), and its seconds' class numbers, (N,). From songs of
+            one genre alone it would learn that labels never change: include medleys (`medleys`).
     """
 
     def loss(context: Context) -> float:
@@ -112,7 +113,7 @@ def fit_context(songs: Sequence[tuple[Rows, NDArray[np.int64]]]) -> Context:
 def medleys(
     songs: Sequence[tuple[Rows, NDArray[np.int64]]], seed: int, shortest_s: int = 8, longest_s: int = 30
 ) -> list[tuple[Rows, NDArray[np.int64]]]:
-    """Pieces of songs, cut at random lengths and joined by fours, so that genres change within each medley."""
+    """Excerpts of songs of random lengths, joined in groups of four, so that genres change within each medley."""
     chance = np.random.default_rng(seed)
     pieces = []
     for i in chance.permutation(len(songs)):

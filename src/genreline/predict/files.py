@@ -20,15 +20,15 @@ from genreline.predict.recognizer import Recognizer
 FORMATS = ("csv", "png", "json", "txt", "rttm", "jams", "html")
 DEFAULT_FORMATS = ("csv", "png")
 
-_SONGS_A_PROCESS = 8  # a process takes seconds to start, and so do a few songs
+_SONGS_A_PROCESS = 8  # starting a process takes as long as a few songs
 
 
 @dataclass(frozen=True)
 class SongTask:
     """A sound file, and the stem of its output files, to which each format adds its suffix.
 
-    `max_duration_s` is a bound for a file of a stranger's, as one that was fetched; None is none. `title` is the
-    timeline's (default: the file's name).
+    `max_duration_s` bounds untrusted files, such as fetched ones; None is no bound. `title` is the timeline's (default:
+    the file's name).
     """
 
     path: Path
@@ -61,9 +61,9 @@ def find_songs(
 ) -> list[SongTask]:
     """The songs that a command line names: files as given, and the audio files of folders, by their suffix.
 
-    A file's stem is its name's in `out`; what is found in a folder keeps its subfolder there. A stem that is taken
-    (capitals do not count, as on some disks) gets a number. Hidden files and folders are left out. `on_note` is called
-    with a line about what was passed over in a folder.
+    A file's output stem is its name in `out`; files found in a folder keep their subfolders there. A stem that is taken
+    (ignoring case, as some disks do) gets a number. Hidden files and folders are left out. `on_note` is called with a
+    line about the files that were passed over in a folder.
 
     Raises:
         DataError: a folder without any audio file, or one that cannot be read.
@@ -104,13 +104,13 @@ def predict_files(
     """Write each song's timeline in each format; yield (its place in `songs`, its record) as each is done.
 
     A record holds file, duration_s, dominant, verdict, overall, n_runs, and the path of each format; or file and error;
-    or, of a file that ends early, all of these: its timeline is that of what could be read.
+    or, for a file that ends early, all of these: its timeline covers what could be read.
 
     Args:
         model: a model folder, or the name of one that ships.
         jobs: the number of processes; 1 means this one. Default: one for every eight songs, at most one for each core.
         recognizer: the model, if it is loaded already. Other processes load it by its name.
-        strict: write nothing of a file that ends early.
+        strict: write nothing for a file that ends early.
         raw: predict each second alone (`Recognizer`).
 
     Raises:
@@ -149,7 +149,7 @@ def _predict_in_worker(task: _PredictTask) -> dict[str, Any]:
 
 
 def _predict_file(song: SongTask, recognizer: Recognizer, formats: tuple[str, ...], strict: bool) -> dict[str, Any]:
-    """Write one song's timeline. An error goes into the record, so that the other songs are still done."""
+    """Write one song's timeline. An error goes into the record, so that the other songs are still predicted."""
     try:
         with _readable_again(song.path) as source:
             return _predict_source(source, song, recognizer, formats, strict)
@@ -198,7 +198,7 @@ def _predict_source(
 
 @contextmanager
 def _readable_again(path: Path) -> Iterator[Path | BinaryIO]:
-    """The path of a file; of a pipe, as /dev/stdin may be one, which gives its bytes once, a copy of them."""
+    """The path of a file; for a pipe, which can be read once (/dev/stdin may be one), a copy of its bytes."""
     if not path.is_fifo():
         yield path
         return
@@ -209,7 +209,7 @@ def _readable_again(path: Path) -> Iterator[Path | BinaryIO]:
             copy.seek(0)
         except OSError as error:
             raise AudioError(f"{path}: cannot be read ({error.strerror or error})") from error
-        copy.name = str(path)  # what messages and the timeline call it
+        copy.name = str(path)  # the name in messages and in the timeline
         yield io.BufferedReader(copy)
 
 

@@ -34,7 +34,7 @@ def to_html(timeline: Timeline, source: AudioSource | None) -> str:
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; media-src blob:; "
         "base-uri 'none'; form-action 'none'"
     )
-    share = timeline.overall.get(timeline.dominant)  # silence has none
+    share = timeline.overall.get(timeline.dominant)  # silence has no share
     return Template(_text("player.html")).substitute(
         policy=policy,
         style=style,

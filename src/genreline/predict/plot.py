@@ -26,15 +26,14 @@ _SILENT = "#dde1e5"
 _INK, _FAINT = "#1c2126", "#626a72"
 _LANE = 0.86  # the height of a lane, of the 1 from one to the next
 _STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200)
-_COLUMNS = 1100  # as many as are still about two pixels wide each
+_COLUMNS = 1100  # at most, so that each is about two pixels wide
 _FORMATS = (".png", ".svg", ".pdf")
 
 
 def draw(timeline: Timeline | Sequence[int], classes: Sequence[str] | None = None, *, ax: Axes | None = None) -> Figure:
     """Draw a timeline, its classes from top to bottom in their own order, so that the pictures of two songs compare.
 
-    A new figure is drawn in matplotlib's own style, whatever the program or a matplotlibrc has set; axes that are given
-    keep theirs.
+    A new figure has matplotlib's default style, whatever the program or a matplotlibrc has set; given axes keep theirs.
 
     A song of more than 1100 seconds is drawn in columns of several seconds, each the mean of its probabilities (and
     dark for the class with the highest mean); the axis label states it.
@@ -42,14 +41,14 @@ def draw(timeline: Timeline | Sequence[int], classes: Sequence[str] | None = Non
     Args:
         timeline: any, from one second to days, with any number of classes; or what `infer` returns, a class number
             for each second.
-        classes: the names of the class numbers; only for those.
+        classes: the names of the class numbers; only with class numbers.
         ax: where to draw; without it, in a new figure whose size follows from the timeline's.
 
     Returns:
         The figure. It belongs to no window and to no pyplot state, so threads may draw side by side.
 
     Raises:
-        DataError: class numbers without their classes, or others than these have.
+        DataError: class numbers without classes, or out of range.
     """
     if not isinstance(timeline, Timeline):
         timeline = _of_predictions(timeline, classes)
@@ -85,7 +84,7 @@ def _draw(timeline: Timeline, ax: Axes) -> Figure:
 
 
 def _of_predictions(predictions: Sequence[int], classes: Sequence[str] | None) -> Timeline:
-    """A timeline that is sure of each second's predicted class."""
+    """A timeline with probability 1 for each second's predicted class."""
     if classes is None:
         raise DataError("draw: predictions are numbers; give their classes too, as draw(predictions, model.classes)")
     numbers = np.asarray(predictions)
@@ -132,7 +131,7 @@ def _name_lanes(timeline: Timeline, ax: Axes) -> None:
 
 
 def _mark_time(timeline: Timeline, ax: Axes, column_s: int) -> None:
-    """Ticks at round times, as many as there is room for."""
+    """Ticks at round times, as many as fit."""
     hours = timeline.duration_s >= 3600
     ticks = max(1, int(_width_in(ax) / (0.9 if hours else 0.6)))
     # To the end of the last second, even if the song ends within it.
@@ -140,7 +139,7 @@ def _mark_time(timeline: Timeline, ax: Axes, column_s: int) -> None:
     ax.xaxis.set_major_locator(MultipleLocator(_step(timeline.duration_s, ticks)))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda second, _: format_time(second, hours)))
     ax.tick_params(axis="x", color=_FAINT, labelcolor=_INK, labelsize=9.5)
-    ax.get_xticklabels()  # which makes them now, in this style, and not when the figure is shown
+    ax.get_xticklabels()  # creates them now, in this style, rather than when the figure is shown
     length = f"{column_s} s" if column_s < 60 else f"{column_s // 60} min"
     column = "a second" if column_s == 1 else f"the mean of {length}"
     key = f"a column is {column}: its height the probability, dark where it is the highest"
@@ -150,7 +149,7 @@ def _mark_time(timeline: Timeline, ax: Axes, column_s: int) -> None:
 
 
 def _head(timeline: Timeline, ax: Axes) -> None:
-    """The song's title, unless no font has its letters, and what it sounds like as a whole."""
+    """The song's title, unless no font has its letters, and the verdict on the whole song."""
     title = without_lost_signs(timeline.title) if can_be_drawn(timeline.title) else ""
     title = ellipsize(title or "Genre timeline", int(_width_in(ax) * 7.5))
     ax.set_title(

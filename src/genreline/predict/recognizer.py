@@ -75,7 +75,7 @@ class Recognizer:
                 in [-1, 1].
             rate_hz: the samples a second of an array, which is resampled to 8 kHz. Default: 8000. A file states its
                 own rate.
-            max_duration_s: of the sound; where a stranger made the file, which may last for days (default: no bound).
+            max_duration_s: of the sound; for untrusted files, which may last for days (default: no bound).
 
         Raises:
             TruncatedError: the sound ends early; its `timeline` is that of what could be read.
@@ -105,11 +105,11 @@ class Recognizer:
         return self.timeline(np.concatenate(rows), n_samples / RATE_HZ, title)
 
     def follower(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-        """What to put the blocks of one song through, in their order, to see each second with those before it."""
+        """A function for one song's blocks in order: each second given those up to it (`Context.follower`)."""
         return self.context.follower() if self.context else lambda probabilities: probabilities
 
     def timeline(self, probabilities: NDArray[np.float32], duration_s: float, title: str = "") -> Timeline:
-        """The timeline of a song whose seconds `predict_blocks` has given, (N, n_classes) float32, all of them."""
+        """The timeline of a song from all its seconds' probabilities, (N, n_classes) float32 (`predict_blocks`)."""
         model = self.model
         timeline = Timeline(
             model.classes,
@@ -201,6 +201,6 @@ def _whole_seconds(waveforms: Iterable[Waveform]) -> Iterator[Waveform]:
 
 @torch.no_grad()
 def _probabilities(model: nn.Module, inputs: Tensor, temperature: float = 1.0) -> Tensor:
-    """(N, *shape) -> (N, n_classes) that sum to 1, the model in evaluation mode meanwhile."""
+    """(N, *shape) -> (N, n_classes) that sum to 1, with the model in evaluation mode."""
     with evaluating(model):
         return torch.softmax(model(inputs) / temperature, dim=1)

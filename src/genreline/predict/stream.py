@@ -21,19 +21,19 @@ from genreline.predict.timeline import SILENCE, csv_header, csv_row
 def predict_stream(recognizer: Recognizer, stream: io.FileIO, out: TextIO, raw_rate_hz: int | None = None) -> None:
     """Write the rows of `Timeline.to_csv` to `out`, each as soon as its second has arrived, until the stream ends.
 
-    A model with context gives each second its probabilities given those up to it: what is still to come, of which a
-    file's timeline makes use too, a stream does not know. A last part of a second below 0.25 s joins the row before it,
-    unless that was written because the stream paused.
+    A model with context gives each second its probabilities given the seconds up to it; a file's timeline also uses
+    those after it, which a stream does not have yet. A last part of a second below 0.25 s joins the row before it,
+    unless that row was already written because the stream paused.
 
-    Ctrl-C acts like the stream's end: what has arrived is predicted, a last part of a second too, and then
-    KeyboardInterrupt is raised. A second Ctrl-C does not wait for that. Call it in the main thread.
+    Ctrl-C acts like the stream's end: what has arrived is predicted, including a last part of a second, and then
+    KeyboardInterrupt is raised. A second Ctrl-C does not wait for that. Call this function in the main thread.
 
     Args:
         stream: unbuffered, as `open(0, "rb", buffering=0)` is.
         raw_rate_hz: the stream is raw 16-bit mono samples at this rate; by default the format is found from its bytes.
 
     Raises:
-        AudioError: see `genreline.audio.decode.decode`; what arrived before it has been written by then.
+        AudioError: see `genreline.audio.decode.decode`; rows of what arrived before have been written.
     """
     classes, has_context = recognizer.model.classes, recognizer.context is not None
     follow = recognizer.follower()
@@ -59,7 +59,7 @@ def predict_stream(recognizer: Recognizer, stream: io.FileIO, out: TextIO, raw_r
                 elif held:
                     held = csv_row(classes, n_rows - 1, n_rows + len(waveform) / RATE_HZ, row, raw)
         except AudioError:
-            if not source.is_interrupted:  # which cuts off any file
+            if not source.is_interrupted:  # an interruption truncates any file
                 raise
         finally:
             write_held()
@@ -75,7 +75,7 @@ def _label(classes: Sequence[str], row: NDArray[np.float32]) -> tuple[str, float
 
 
 class _Interruptible:
-    """A stream that ends when something arrives at `wake`, once what is there then has been read."""
+    """A stream that ends when something arrives at `wake`, after what is available then has been read."""
 
     def __init__(self, stream: io.FileIO, wake: int) -> None:
         self.name = "<stdin>"
@@ -84,7 +84,7 @@ class _Interruptible:
         self._stream, self._wake = stream, wake
 
     def read(self, n_bytes: int, /) -> bytes | None:
-        """What is there, at most n_bytes; waits for the stream or for `wake` if nothing is."""
+        """The available bytes, at most n_bytes; waits for the stream or for `wake` if there are none."""
         if self.is_interrupted:
             return b""
         places = [self._stream.fileno(), self._wake]
@@ -98,7 +98,7 @@ class _Interruptible:
 
 @contextmanager
 def _until_interrupted(stream: io.FileIO) -> Iterator[_Interruptible]:
-    """The stream, which Ctrl-C ends. As an exception it might be raised within FFmpeg's reading, which swallows it."""
+    """The stream, which Ctrl-C ends. An exception instead could be raised inside FFmpeg's callback and be swallowed."""
     wake, interrupt = os.pipe()
     os.set_blocking(interrupt, False)
 

@@ -1,4 +1,4 @@
-"""How all pictures are drawn: in matplotlib's own style, and with letters of any script that an installed font has."""
+"""The style of all pictures: matplotlib's defaults, and the letters of any script that an installed font has."""
 
 import logging
 import threading
@@ -18,11 +18,11 @@ _lock = threading.RLock()  # matplotlib's settings are the whole process's
 
 @contextmanager
 def plain_style() -> Iterator[None]:
-    """Draw, and save, with matplotlib's own settings, whatever a matplotlibrc or the program has set meanwhile."""
+    """Draw and save with matplotlib's default settings, whatever a matplotlibrc or the program has set."""
     fonts = logging.getLogger("matplotlib.font_manager")
     with _lock, matplotlib.rc_context():
         level = fonts.level
-        fonts.setLevel(logging.ERROR)  # it warns of fonts without a bold face
+        fonts.setLevel(logging.ERROR)  # it warns about fonts without a bold face
         matplotlib.rcdefaults()
         try:
             yield

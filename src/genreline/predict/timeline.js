@@ -239,7 +239,7 @@ export class Timeline {
     });
     const current = this.at(this.cursorS);
     const known = current && (this._isSilentAt(current) ? SILENCE : `${current.label} ${percent(current.confidence)}`);
-    const spoken = known ?? "not recognised yet";
+    const spoken = known ?? "not recognized yet";
     this._slider.setAttribute("aria-valuemax", String(span));
     this._slider.setAttribute("aria-valuenow", String(Math.floor(this.cursorS)));
     this._slider.setAttribute("aria-valuetext", `${formatTime(this.cursorS)}, ${spoken}`);

@@ -28,7 +28,7 @@ _RAW_COLUMNS = ["label_raw", "confidence_raw"]
 SILENCE = "silence"
 """The label of a second without sound."""
 SHORTEST_S = 0.25
-"""A last part of a second that is shorter has no row of its own: the row before it lasts longer."""
+"""A shorter last part of a second has no row of its own: it extends the row before it."""
 _JAMS_VERSION = "0.3.5"  # of the schema that a test validates against
 
 
@@ -51,12 +51,12 @@ class Timeline:
         classes: C different class names, in the order of the columns.
         probabilities: (N, C), kept as float32. Rows sum to 1, within 0.01 plus the rounding of four decimals
             (5e-5 a class), so that a CSV file's rows are valid as they are; nothing is normalised.
-        duration_s: seconds, N-1 < duration_s < N + 0.25; the last row speaks for what is left.
+        duration_s: seconds, N-1 < duration_s < N + 0.25; the last row covers the rest.
         title: the song's.
         model: the name of the model that predicted it.
         raw_labels, raw_confidence: where the probabilities have been smoothed over the song's seconds, the label of
             each second alone, N names, and its probability, (N,) float32; else empty.
-        unsure_margin: what the two most probable classes of the song must at least be apart to name one of them.
+        unsure_margin: the least difference between the two most probable classes at which the verdict names one.
         is_silent: (N,) which seconds hold no sound; default: none. They are labelled `silence`, their probabilities are
             made uniform, and they take no part in means.
 
@@ -213,7 +213,7 @@ class Timeline:
         return csv_header(self.classes, bool(self.raw_labels)) + "".join(rows)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain Python, lossless: what goes between processes, into JSON and to pages.
+        """Everything as plain Python, lossless: the form that goes between processes, into JSON and to pages.
 
         Returns:
             title, model, duration_s, classes (a list), dominant, verdict, unsure_margin, overall (class -> mean
@@ -395,11 +395,10 @@ class Timeline:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The timeline of what `to_dict` returned, exactly.
 
-        What follows from the probabilities (labels but for silence, runs, dominant, overall) is computed anew, not
-        read.
+        What follows from the probabilities (labels except silence, runs, dominant, overall) is recomputed, not read.
 
         Raises:
-            DataError: a key is missing, or a value is not as it should be; the message names the second.
+            DataError: a key is missing or a value is invalid; the message names the second.
         """
         rows: list[list[float]] = []
         is_silent: list[bool] = []
@@ -425,7 +424,7 @@ class Timeline:
 
 
 def format_time(second: float, hours: bool = False) -> str:
-    """A time as m:ss, or as h:mm:ss from an hour on (or if asked to); of a second that has begun, its start."""
+    """A time as m:ss, or as h:mm:ss from an hour on (or with `hours`), rounded down to whole seconds."""
     minutes, seconds = divmod(int(second + 1e-6), 60)
     if hours or minutes >= 60:
         return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
@@ -433,7 +432,7 @@ def format_time(second: float, hours: bool = False) -> str:
 
 
 def in_words(name: str) -> str:
-    """A class's name as a text has it: `not_music` is not music."""
+    """A class's name in running text: `not_music` becomes "not music"."""
     return name.replace("_", " ")
 
 
@@ -476,7 +475,7 @@ def _csv_line(fields: Sequence[object], classes: Sequence[str]) -> str:
 
 
 def _bad_row(probabilities: NDArray[Any]) -> tuple[int, str] | None:
-    """The first of the rows (N, C) that is no probability distribution, and why; None if all are."""
+    """The first of the rows (N, C) that is not a probability distribution, and why; None if all are."""
     with np.errstate(invalid="ignore"):
         sums = probabilities.sum(axis=1, dtype=np.float64)
     tolerance = 0.01 + 5e-5 * probabilities.shape[1]
@@ -488,12 +487,12 @@ def _bad_row(probabilities: NDArray[Any]) -> tuple[int, str] | None:
 
 
 def _is_silence(label: object, row: Sequence[float]) -> bool:
-    """Whether a second that was written with this label and row is one without sound."""
+    """Whether a second that was written with this label and row has no sound."""
     return label == SILENCE and len(set(row)) == 1
 
 
 def _with_label(row: list[float], classes: list[str], label: str) -> list[float]:
-    """The row with `label` ahead by a hair where rounding to four decimals made equals of winner and second."""
+    """The row with `label` minimally ahead where rounding to four decimals made the two highest equal."""
     if label not in classes or not row[classes.index(label)] >= max(row) - 1e-4:
         raise ValueError(f"label {label!r} is not the most probable class")
     if classes[row.index(max(row))] != label:
@@ -502,5 +501,5 @@ def _with_label(row: list[float], classes: list[str], label: str) -> list[float]
 
 
 def _writable(text: str) -> str:
-    """The text as UTF-8 can hold it: bytes of a file name that were no text (surrogates, in Python) become `?`."""
+    """The text as valid UTF-8: bytes of a file name that are not text (surrogates, in Python) become `?`."""
     return str(text).encode("utf-8", "replace").decode("utf-8")

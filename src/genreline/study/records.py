@@ -156,7 +156,7 @@ def load_studies(folder: Path) -> list[tuple[Study, list[RunRecord]]]:
         elif (shipped := shipped_studies().get(runs.parent.name)) is not None:
             study = load_study(shipped)
         else:
-            raise DataError(f"{runs.parent}: has no study.json and is no study that ships; run it again, or remove it")
+            raise DataError(f"{runs.parent}: has no study.json and does not ship; run it again, or remove it")
         if paths:
             found.append((study, [load_run(path) for path in paths]))
     if not found:
@@ -175,7 +175,7 @@ def _parse(kind: type[T], path: Path, **more: str) -> T:
     except (OSError, ValueError) as error:  # pydantic's and json's errors are ValueErrors
         first = error.errors()[0] if isinstance(error, ValidationError) else None
         problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
-        raise DataError(f"{path}: is no result of a study ({problem}); remove it and run the study again") from error
+        raise DataError(f"{path}: is not a study result ({problem}); remove it and run the study again") from error
 
 
 class Progress(NamedTuple):

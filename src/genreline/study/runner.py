@@ -104,7 +104,7 @@ def jobs_of(
             config = point.config(seed, epochs)
             if config.features not in digests:
                 if not (Path(data) / "train" / config.features / "X.npy").is_file():
-                    raise DataError(f"{data}: is no dataset with {config.features}; `genreline check` says why")
+                    raise DataError(f"{data}: is not a dataset with {config.features}; `genreline check` says why")
                 digests[config.features] = digest(data, config.features)
             jobs.append(
                 StudyRun(

@@ -117,7 +117,7 @@ def load_model(name_or_folder: str | Path) -> Model:
             f"{name_or_folder}: no such model folder, nor one that ships ({', '.join(shipped_models())})"
         )
     if not (folder / DESCRIPTION).is_file():
-        raise CheckpointError(f"{folder}: has no {DESCRIPTION}, so it is no complete model folder; train it again")
+        raise CheckpointError(f"{folder}: has no {DESCRIPTION}, so it is not a complete model folder; train it again")
     try:
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         if description["format"] != FORMAT:

@@ -53,7 +53,7 @@ def create_app(
         limits: the bounds of requests.
         allow_urls: whether songs are fetched from URLs.
         root_path: the path at which a proxy serves it, such as /genres.
-        host_names: names by which clients reach it, beside localhost.
+        host_names: names by which clients reach it, besides localhost.
     """
     limits = limits or Limits()
     service = Service(limits, allow_urls)
@@ -71,7 +71,7 @@ def create_app(
     app = FastAPI(
         title="genreline",
         version=genreline.__version__,
-        description="Recognises the genre of music second by second: the genre timeline of any song.",
+        description="Recognizes the genre of music second by second: the genre timeline of any song.",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,

@@ -19,7 +19,7 @@ class Metrics:
         self._job_s = Histogram(
             "genreline_job_seconds", "Time that a worker took for a job.", ["kind"], registry=self._registry
         )
-        self._sound_s = self._counter("sound_seconds", "Sound that was recognised.", [])
+        self._sound_s = self._counter("sound_seconds", "Sound that was recognized.", [])
         self._payload = self._counter("payload_bytes", "Bytes that jobs came with.", ["kind"])
         self._gauge("jobs_waiting", "Jobs that wait for a worker.", lambda: pool.waiting)
         self._gauge("jobs_running", "Jobs that a worker does.", lambda: pool.running)

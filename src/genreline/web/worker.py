@@ -29,7 +29,7 @@ from genreline.predict.timeline import Timeline
 from genreline.train.checkpoint import load_model, shipped_models
 from genreline.web.sandbox import die_with_parent, limit_processor_time, limit_resources
 
-BLOCK_S = 5  # recognised at a time: the first colours show at once, and the network still gets batches
+BLOCK_S = 5  # recognized at a time: the first colours show at once, and the network still gets batches
 PEAKS_PER_S = 10
 _MOST_CLASSES = 100
 _SECONDS_AT_ONCE = 300  # in a line, whose length is bounded (pool.py)
@@ -63,7 +63,7 @@ class Worker:
         self._send({"event": "ready", "models": models})
 
     def warm_up(self) -> None:
-        """Do what takes longest the first time, before a client waits for it."""
+        """Do once what is slow the first time, before a client waits for it."""
         noise = _wav(np.random.default_rng(0).normal(0, 0.1, RATE_HZ).astype(np.float32))  # silence is not predicted
         timelines = [recognizer(noise) for recognizer in self._recognizers.values()]
         _picture(timelines[0])
@@ -83,7 +83,7 @@ class Worker:
                 # The state of the heap and of the input is unknown after this, so a new process takes over.
                 self._send({"event": "crash", "detail": f"{job['name']}: exceeds the memory of a job; send less"})
                 return
-            except Exception as error:  # a bug of ours, or of a library
+            except Exception as error:  # a bug in genreline or in a library
                 end = {
                     "event": "error",
                     "status": 422,
@@ -101,13 +101,13 @@ class Worker:
         self._answers.flush()
 
     def _listen(self, job: dict[str, Any], payload: bytes) -> None:
-        """The seconds of a sound as they are recognised, and at last the whole song.
+        """The seconds of a sound as they are recognized, and finally the whole song.
 
         If the model has context, each second comes again at the end, when all of the song is known.
         """
         recognizer = self._recognizers[job["model"]]
         file = io.BytesIO(payload)
-        file.name = job["name"]  # what errors call it
+        file.name = job["name"]  # the name in error messages
         rows: list[NDArray[np.float32]] = []
         held: list[dict[str, Any]] = []  # sent when it is known whether the last one lasts a little longer
         samples = 0
