@@ -26,9 +26,11 @@ from genreline.parallel import map_unordered
 from genreline.predict.context import fit_context, medleys
 from genreline.provenance import versions
 from genreline.train import augment
-from genreline.train.calibrate import Calibration, calibration_error, fit_temperature, fit_unsure_margin, reliability
+from genreline.train.calibrate import calibration_error, fit_temperature, fit_unsure_margin, reliability
 from genreline.train.checkpoint import Model, load_model
 from genreline.train.evaluate import evaluate_model, predict_split
+from genreline.train.export import add_graph
+from genreline.train.folder import Calibration
 from genreline.train.metrics import per_class
 
 HERE = Path(__file__).parent
@@ -288,6 +290,7 @@ def main() -> None:
         shipped = replace(shipped, calibration=calibration)
         write_text(RESULTS / f"{name}-calibration.json", json_text(brought))
     save_model(shipped, PACKAGE / name)
+    add_graph(PACKAGE / name)
     write_text(PACKAGE / name / "README.md", card(name, runs, best, brought))
     print(card(name, runs, best, brought))
 

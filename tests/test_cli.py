@@ -27,6 +27,7 @@ from genreline.cli.terminal import progress_bar
 from genreline.predict.recognizer import DEFAULT_MODEL
 from genreline.train.checkpoint import Model, load_model, save_model
 from genreline.train.config import load_config
+from genreline.train.folder import read_description
 from genreline.train.models import build_network
 
 
@@ -90,7 +91,7 @@ def test_warnings_of_check_are_no_part_of_its_table(run, course):
 
 def test_train_then_evaluate(run, course, tmp_path):
     out_dir = tmp_path / "model"
-    settings = ["--set", "epochs=3", "--set", "optimizer.lr=0.05", "--set", "seed=4"]
+    settings = ["--set", "epochs=3", "--set", "optimizer.lr=0.05", "--set", "seed=4", "--no-graph"]
     code, out, err = run("train", course, "--out", out_dir, *settings)
     assert code == 0
     assert "the snapshot of epoch" in out
@@ -112,12 +113,23 @@ def test_train_then_evaluate(run, course, tmp_path):
 def test_train_from_a_file_with_options_over_it(run, course, tmp_path):
     (tmp_path / "run.toml").write_text('features = "mfccs"\nepochs = 9\n[model]\nactivation = "ReLU"\n')
     settings = ["--config", tmp_path / "run.toml", "--set", "epochs=1", "--features", "melgrams", "--model", "cnn"]
-    code, out, _ = run("train", course, *settings, "--out", tmp_path / "cnn", "--json")
+    code, out, _ = run("train", course, *settings, "--out", tmp_path / "cnn", "--json", "--no-graph")
     assert code == 0
     assert json.loads(out)["status"] == "completed"
     config = load_model(tmp_path / "cnn").config
     assert (config.features, config.epochs, config.model.name) == ("melgrams", 1, "cnn")
     assert config.model.activation == "ReLU"
+
+
+@pytest.mark.slow  # it exports the model, in seconds
+def test_a_trained_model_has_a_graph_and_is_exported_alone(run, course, tmp_path):
+    code, _, err = run("train", course, "--out", tmp_path / "model", "--set", "epochs=1")
+    assert (code, "warning" in err) == (0, False)
+    assert read_description(tmp_path / "model").graph().suffix == ".onnx"
+    code, out, _ = run("export", tmp_path / "model", "--onnx", tmp_path / "out" / "mine.onnx")
+    assert code == 0
+    assert out.endswith("waveform (N, 8000) float32 -> probabilities (N, 3), embeddings\n")
+    assert (tmp_path / "out" / "mine.onnx").stat().st_size > read_description(tmp_path / "model").graph().stat().st_size
 
 
 def test_a_run_that_diverges_is_a_failure_that_says_so(run, course, tmp_path):
@@ -389,7 +401,7 @@ def test_the_version(run):
 
 
 def test_a_model_is_overwritten_on_request_alone(run, course, tmp_path):
-    train = ("train", course, "--out", tmp_path / "model", "--set", "epochs=1")
+    train = ("train", course, "--out", tmp_path / "model", "--set", "epochs=1", "--no-graph")
     assert run(*train)[0] == 0
     model = (tmp_path / "model" / "model.json").read_bytes()
     code, _, err = run(*train, "--set", "seed=1")

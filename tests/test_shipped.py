@@ -9,8 +9,8 @@ import soundfile
 
 from genreline import Recognizer, Split, load_dataset, load_model, load_split, shipped_models
 from genreline.predict.recognizer import DEFAULT_MODEL
-from genreline.train.checkpoint import DESCRIPTION, _shipped_folder
 from genreline.train.evaluate import evaluate_model
+from genreline.train.folder import DESCRIPTION, shipped_folder
 
 DATA = {"course-fnn": "course", "genres7-cnn": "genres7", "genres8-resnet": "genres8"}
 
@@ -21,14 +21,14 @@ def test_three_models_ship():
     assert load_model("course-fnn").classes == ("blues", "classical", "hiphop", "rock_metal_hardrock")
     assert load_model("genres7-cnn").classes == ("blues", "classical", "electronic", "hiphop", "jazz", "pop", "rock")
     for name in DATA:
-        folder = _shipped_folder() / name
-        assert sorted(path.suffix for path in folder.iterdir()) == [".json", ".md", ".safetensors"]
+        folder = shipped_folder() / name
+        assert sorted(path.suffix for path in folder.iterdir()) == [".json", ".md", ".onnx", ".safetensors"]
         assert (folder / DESCRIPTION).is_file()
 
 
 @pytest.mark.parametrize("name", DATA)
 def test_the_metrics_of_the_model_are_in_its_card(name):
-    card = (_shipped_folder() / name / "README.md").read_text()
+    card = (shipped_folder() / name / "README.md").read_text()
     for key, figures in load_model(name).metrics.items():
         shown = re.search(
             rf"^\| {key} \| second \| {figures['n']} \| [^(]*\(([\d.]+)\) \| [^(]*\(([\d.]+)\) \|$", card, re.M

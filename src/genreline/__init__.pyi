@@ -35,7 +35,6 @@ from .study.notebook import show_study as show_study
 from .train.checkpoint import Model as Model
 from .train.checkpoint import load_model as load_model
 from .train.checkpoint import save_model as save_model
-from .train.checkpoint import shipped_models as shipped_models
 from .train.config import AugmentationConfig as AugmentationConfig
 from .train.config import Config as Config
 from .train.config import ConvNetConfig as ConvNetConfig
@@ -45,6 +44,7 @@ from .train.config import OptimizerConfig as OptimizerConfig
 from .train.config import ResNetConfig as ResNetConfig
 from .train.config import SchedulerConfig as SchedulerConfig
 from .train.config import load_config as load_config
+from .train.folder import shipped_models as shipped_models
 from .train.loop import evaluate as evaluate
 from .train.loop import fit as fit
 from .train.loop import train as train

@@ -12,9 +12,9 @@ from genreline.data.loaders import make_loader, split_tensor
 from genreline.errors import AudioError, CheckpointError, ConfigError
 from genreline.predict.context import Context
 from genreline.predict.recognizer import Recognizer, infer
-from genreline.train.calibrate import Calibration
 from genreline.train.checkpoint import Model, load_model
 from genreline.train.config import load_config
+from genreline.train.folder import Calibration
 from genreline.train.loop import fit
 
 

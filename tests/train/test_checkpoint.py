@@ -8,10 +8,10 @@ import torch
 
 from genreline.data.loaders import make_loader, split_tensor
 from genreline.errors import CheckpointError
-from genreline.train import checkpoint
-from genreline.train.calibrate import Calibration
+from genreline.train import folder as model_folder
 from genreline.train.checkpoint import Model, load_model, save_model
 from genreline.train.config import load_config
+from genreline.train.folder import Calibration
 from genreline.train.loop import fit, predict
 
 SETTINGS = {
@@ -64,7 +64,7 @@ def test_an_interrupted_save_leaves_the_model_before(trained, tmp_path, monkeypa
     before = next(load_model(tmp_path).network.parameters())
     with torch.no_grad():
         next(model.network.parameters()).add_(1)
-    monkeypatch.setattr(checkpoint, "json_text", interrupt)
+    monkeypatch.setattr(model_folder, "json_text", interrupt)
     with pytest.raises(KeyboardInterrupt):
         save_model(model, tmp_path)
     assert torch.equal(next(load_model(tmp_path).network.parameters()), before)

@@ -84,7 +84,7 @@ def test_the_state_of_another_run_and_a_damaged_one_are_refused(mfccs, tmp_path)
 @pytest.mark.slow
 def test_a_killed_process_goes_on_to_the_same_model(course, mfccs, tmp_path):
     settings = ["epochs=60", "model.dropout=0.2"]
-    command = [sys.executable, "-m", "genreline", "train", str(course), "--out", str(tmp_path / "killed")]
+    command = [sys.executable, "-m", "genreline", "train", str(course), "--no-graph", "--out", str(tmp_path / "killed")]
     command += [*(f"--set={setting}" for setting in settings), "--log", "csv"]
     killed = subprocess.Popen(command, stderr=subprocess.PIPE)
     while not (tmp_path / "killed" / STATE).exists():

@@ -14,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from genreline.errors import AudioError
 from genreline.predict.recognizer import Recognizer
 from genreline.predict.timeline import Timeline
-from genreline.train.checkpoint import load_model, shipped_models
+from genreline.train.checkpoint import load_model
+from genreline.train.folder import shipped_models
 
 pytestmark = pytest.mark.slow
 

@@ -4,6 +4,7 @@ This is the only implementation in the project: datasets, training and timelines
 function takes a batch and runs on the device of its input.
 """
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -22,14 +23,10 @@ N_MELS = 128
 N_MFCC = 13
 Bank = list[tuple[slice, Tensor]]
 """Groups of filters: the bins that they need, and their weights (bins, filters)."""
+RealFft = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""(..., N_FFT) -> real and imaginary parts of the spectrum, (..., N_FFT / 2 + 1) each."""
 
 AMIN, TOP_DB = 1e-10, 80.0  # librosa.power_to_db's own defaults
-
-SILENCE_RMS = 2.0**-14
-"""A second is silent if its RMS, around its mean, is below this share of full scale (-84 dB): twice a 16-bit file's
-smallest step, and a twentieth of the softest seconds of the music recordings used here. Dither lies at -96 dB."""
-_SMEAR = 400
-"""Samples (50 ms) at each end of a second that the test leaves out: codecs and resampling smear sound into them."""
 
 FEATURE_SHAPES = {"mfccs": (2 * N_MFCC,), "melgrams": (RATE_HZ // N_FFT + 1, N_MELS)}
 """The shape of one second in each representation, under the names that the course layout uses."""
@@ -48,21 +45,6 @@ def segments(waveform: Tensor | np.ndarray) -> Tensor:
     if waveform.ndim != 1 or len(waveform) == 0:
         raise ValueError(f"a waveform has the shape (samples,) with samples > 0; this has {tuple(waveform.shape)}")
     return torch.nn.functional.pad(waveform, (0, -len(waveform) % RATE_HZ)).reshape(-1, RATE_HZ)
-
-
-def are_silent(waveform: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Which seconds of a waveform hold no sound: digital silence, dither or a constant.
-
-    Shape:
-        waveform: (samples,), float, mono, 8 kHz -> (ceil(samples / 8000),)
-    """
-    whole = len(waveform) // RATE_HZ * RATE_HZ
-    silent: NDArray[np.bool_] = waveform[:whole].reshape(-1, RATE_HZ)[:, _SMEAR:-_SMEAR].std(axis=1) < SILENCE_RMS
-    rest = waveform[whole:]
-    if not len(rest):
-        return silent
-    inner = rest[_SMEAR:-_SMEAR] if len(rest) > 4 * _SMEAR else rest
-    return np.append(silent, inner.std() < SILENCE_RMS)
 
 
 def melgrams(segments: Tensor | np.ndarray) -> Tensor:
@@ -98,6 +80,16 @@ def features(segments: Tensor | np.ndarray, kind: str) -> Tensor:
     return functions[kind](segments)
 
 
+def traceable_features(segments: Tensor, kind: str) -> Tensor:
+    """`features(segments, kind)` by operations that an ONNX graph may hold: the Fourier transform is matrix products.
+
+    Shape:
+        segments: (N, 8000), float -> (N, *FEATURE_SHAPES[kind]) float32.
+    """
+    functions = {"mfccs": _mfccs_of_block, "melgrams": _melgrams_of_block}
+    return functions[kind](segments.double(), _rfft_by_products).float()
+
+
 def _by_blocks(function: Callable[[Tensor], Tensor], segments: Tensor | np.ndarray) -> Tensor:
     """Apply `function` to blocks of 32 segments, which fit a processor's cache: twice as fast as all at once."""
     segments = torch.as_tensor(segments).detach()
@@ -109,21 +101,25 @@ def _by_blocks(function: Callable[[Tensor], Tensor], segments: Tensor | np.ndarr
     return torch.cat([function(block.to(dtype)) for block in torch.split(segments, size)])
 
 
-def _melgrams_of_block(segments: Tensor) -> Tensor:
-    frames = torch.nn.functional.pad(segments, (N_FFT // 2, N_FFT // 2)).unfold(1, N_FFT, N_FFT)
-    spectrum = _rfft(frames * _hann().to(segments))
-    power = spectrum.real.float().square_().add_(spectrum.imag.float().square_())
+def _melgrams_of_block(segments: Tensor, rfft: RealFft | None = None) -> Tensor:
+    frames = torch.nn.functional.pad(segments, (N_FFT // 2, N_FFT // 2)).reshape(
+        segments.shape[0], RATE_HZ // N_FFT + 1, N_FFT
+    )
+    real, imaginary = (rfft or _rfft)(frames * _hann().to(segments))
+    power = real.float().square_().add_(imaginary.float().square_())
     db = _filtered(power, _mel_filters()).clamp_(min=AMIN).log10_().mul_(10)
     return db.sub_(db.amax(dim=(1, 2), keepdim=True)).clamp_(min=-TOP_DB)
 
 
-def _mfccs_of_block(segments: Tensor) -> Tensor:
+def _mfccs_of_block(segments: Tensor, rfft: RealFft | None = None) -> Tensor:
     centred = segments - segments.mean(dim=1, keepdim=True)
     scaled = centred / (centred.abs().amax(dim=1, keepdim=True) + 1e-10)
     half = N_FFT // 2
-    spectrum = _rfft(scaled.unfold(1, N_FFT, N_FFT))[..., :half]
+    real, imaginary = (
+        part[..., :half] for part in (rfft or _rfft)(scaled.reshape(segments.shape[0], RATE_HZ // N_FFT, N_FFT))
+    )
     # Not abs(), which guards complex numbers against overflow and takes five times as long.
-    magnitude = spectrum.real.square().add_(spectrum.imag.square()).sqrt_().div_(half)
+    magnitude = real.square().add_(imaginary.square()).sqrt_().div_(half)
     filters, cosines = _mfcc_matrices()
     coefficients = _filtered(magnitude, filters).add_(np.finfo(np.float64).eps).log10_() @ cosines.to(segments)
     mean = coefficients.mean(dim=1)
@@ -131,7 +127,7 @@ def _mfccs_of_block(segments: Tensor) -> Tensor:
     return torch.cat([mean, deviation], dim=1)
 
 
-def _rfft(frames: Tensor) -> Tensor:
+def _rfft(frames: Tensor) -> tuple[Tensor, Tensor]:
     """torch.fft.rfft; on the CPU by pocketfft, with which librosa and pyAudioAnalysis were measured.
 
     In the empty bands of a pure tone nothing is left but the rounding noise of the FFT, and the logarithm shows it:
@@ -139,7 +135,25 @@ def _rfft(frames: Tensor) -> Tensor:
     """
     on_cpu = frames.device.type == "cpu"
     spectrum: Tensor = torch.as_tensor(scipy.fft.rfft(frames.numpy())) if on_cpu else torch.fft.rfft(frames)
-    return spectrum
+    return spectrum.real, spectrum.imag
+
+
+def _rfft_by_products(frames: Tensor) -> tuple[Tensor, Tensor]:
+    """torch.fft.rfft as products with 20 x 20 matrices, since 400 = 20 * 20 (Cooley and Tukey 1965).
+
+    Sample n = 20 a + b contributes to bin k = c + 20 d by the angle kn / 400 = ac / 20 + bc / 400 + bd / 20 of a turn.
+    """
+    cos, sin, cos_between, sin_between = (each.to(frames) for each in _fourier_matrices())
+    root = len(cos)
+    columns = frames.reshape(*frames.shape[:-1], root, root).transpose(-1, -2)  # (..., b, a)
+    # Real and imaginary parts of exp(-2 pi i ac / 20), summed over a, and turned by bc / 400.
+    real, imaginary = columns @ cos, -(columns @ sin)  # (..., b, c)
+    turned_real = real * cos_between + imaginary * sin_between
+    turned_imaginary = imaginary * cos_between - real * sin_between
+    rows_real, rows_imaginary = turned_real.transpose(-1, -2), turned_imaginary.transpose(-1, -2)  # (..., c, b)
+    parts = rows_real @ cos + rows_imaginary @ sin, rows_imaginary @ cos - rows_real @ sin  # (..., c, d)
+    real, imaginary = (part.transpose(-1, -2).flatten(-2)[..., : N_FFT // 2 + 1] for part in parts)
+    return real, imaginary
 
 
 def _grouped(filters: NDArray[Any]) -> Bank:
@@ -158,6 +172,16 @@ def _grouped(filters: NDArray[Any]) -> Bank:
 def _filtered(spectrum: Tensor, bank: Bank) -> Tensor:
     """(..., bins) -> (..., filters)."""
     return torch.cat([spectrum[..., bins] @ filters.to(spectrum) for bins, filters in bank], dim=-1)
+
+
+@cache
+def _fourier_matrices() -> tuple[Tensor, ...]:
+    """Cosine and sine of ac / 20 of a turn, and of bc / 400: four matrices of 20 x 20."""
+    root = math.isqrt(N_FFT)
+    numbers = np.arange(root)
+    products = np.outer(numbers, numbers)
+    angles = [2 * np.pi * (products % n) / n for n in (root, N_FFT)]  # small angles are more precise
+    return tuple(torch.tensor(function(each)) for each in angles for function in (np.cos, np.sin))
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genreline.cli.options import Data, ModelName
-from genreline.cli.terminal import AsJson, complain, print_json, print_table, progress_bar
+from genreline.cli.terminal import AsJson, complain, print_json, print_table, progress_bar, warn
 from genreline.errors import ConfigError, GenrelineError
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def train(
     logs: Annotated[
         list[Log] | None, typer.Option("--log", help="Log each epoch to DIR/log.csv or DIR/tensorboard; repeatable.")
     ] = None,
+    graph: Annotated[bool, typer.Option("--graph/--no-graph", help="Add its ONNX graph, which takes seconds.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Train a network and keep the snapshot with the best validation macro F1.
@@ -77,7 +78,8 @@ def train(
 
     from genreline.data.layout import load_dataset
     from genreline.files import check_writable
-    from genreline.train.checkpoint import DESCRIPTION, Model, save_model
+    from genreline.train.checkpoint import Model, save_model
+    from genreline.train.folder import DESCRIPTION
     from genreline.train.log import csv_log, tensorboard_log
     from genreline.train.loop import fit
     from genreline.train.resume import STATE
@@ -105,6 +107,8 @@ def train(
     trained = Model.from_fit(run, dataset)
     if run.best_epoch:
         save_model(trained, out)
+        if graph and run.status != "interrupted":
+            _add_graph(out)
     if run.status != "interrupted":
         state.unlink(missing_ok=True)
     if as_json:
@@ -169,6 +173,42 @@ def evaluate(
     )
     matrix = [[name, *row] for name, row in zip(loaded.classes, figures["confusion_matrix"].tolist(), strict=True)]
     print_table(["truth \\ predicted", *loaded.classes], matrix)
+
+
+def export(
+    model: ModelName,
+    onnx: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to write it (default: into the model's folder).")
+    ] = None,
+) -> None:
+    """Write a model as one ONNX graph: from a second's waveform, 8000 samples at 8 kHz, to probabilities.
+
+    FILE holds all that it needs; a graph in a model's folder takes its weights from the file beside it.
+    """
+    from genreline.train.checkpoint import load_model
+    from genreline.train.export import add_graph, save_graph
+    from genreline.train.folder import find_folder
+
+    loaded = load_model(model)
+    if onnx is None:
+        path = add_graph(find_folder(model))
+    else:
+        path = onnx
+        save_graph(loaded, path)
+    typer.echo(
+        f"{path}: {path.stat().st_size / 1e6:.2f} MB, waveform (N, 8000) float32 -> probabilities "
+        f"(N, {len(loaded.classes)}), embeddings"
+    )
+
+
+def _add_graph(folder: Path) -> None:
+    """Add the ONNX graph to a model that is complete without it: an activation may have no ONNX."""
+    from genreline.train.export import add_graph
+
+    try:
+        add_graph(folder)
+    except GenrelineError as error:
+        warn(f"no ONNX graph was added: {error}")
 
 
 def _show_epoch(progress: "Progress", task: Any, epoch: "Epoch") -> None:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from genreline.audio.decode import RATE_HZ, AudioSource, Waveform, blocks, bounded, resampled_blocks, source_name
-from genreline.audio.features import are_silent, features, segments
+from genreline.audio.features import features, segments
 from genreline.audio.names import title_of
+from genreline.audio.seconds import SHORTEST_S, are_silent
 from genreline.data.loaders import Loader, make_loader
 from genreline.errors import AudioError, ConfigError, TruncatedError
 from genreline.predict.context import Context
-from genreline.predict.timeline import SHORTEST_S, Timeline
+from genreline.predict.timeline import Timeline
 from genreline.train.checkpoint import Model, load_model
 from genreline.train.loop import evaluating
 
@@ -139,7 +140,7 @@ class Recognizer:
         Yields:
             The block, (samples,) float32 at 8 kHz, and its probabilities, (seconds, n_classes) float32: of each second
             alone (`context` has what its neighbours say), NaN for a second without sound
-            (`genreline.audio.features.are_silent`), and no row for a last part of a second that is shorter than 0.25 s,
+            (`genreline.audio.seconds.are_silent`), and no row for a last part of a second that is shorter than 0.25 s,
             unless there is nothing else.
 
         Raises:

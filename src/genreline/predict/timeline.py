@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from genreline.audio.seconds import SHORTEST_S
 from genreline.errors import ConfigError, DataError, GenrelineError
 from genreline.files import write_text
 
@@ -27,8 +28,6 @@ _FIXED_COLUMNS = ["start_s", "end_s", "label", "confidence"]
 _RAW_COLUMNS = ["label_raw", "confidence_raw"]
 SILENCE = "silence"
 """The label of a second without sound."""
-SHORTEST_S = 0.25
-"""A shorter last part of a second has no row of its own: it extends the row before it."""
 _JAMS_VERSION = "0.3.5"  # of the schema that a test validates against
 
 

@@ -1,7 +1,6 @@
 """Probabilities that mean what they say, and when to say that a song is unsure: fitted on the validation set."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,23 +9,6 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
 Probabilities = NDArray[np.float32] | NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What a model's answers are made of besides its network; kept in the model's folder.
-
-    Attributes:
-        temperature: the logits are divided by it before the softmax; 1 leaves them as they are.
-        stay: the probability that the next second of a song has the same label; None predicts each second alone.
-        evidence: how much a second tells beside its neighbours, from 0 to 1 (`predict.context.Context`).
-        unsure_margin: a song whose two most probable classes are nearer than this is called unsure.
-    """
-
-    temperature: float = 1.0
-    stay: float | None = None
-    evidence: float = 1.0
-    unsure_margin: float = 0.0
 
 
 def fit_temperature(logits: Tensor, targets: Tensor) -> float:

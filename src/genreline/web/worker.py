@@ -26,7 +26,8 @@ from genreline.errors import AudioError, GenrelineError
 from genreline.predict.player import to_html
 from genreline.predict.recognizer import DEFAULT_MODEL, Recognizer
 from genreline.predict.timeline import Timeline
-from genreline.train.checkpoint import load_model, shipped_models
+from genreline.train.checkpoint import load_model
+from genreline.train.folder import shipped_models
 from genreline.web.sandbox import die_with_parent, limit_processor_time, limit_resources
 
 BLOCK_S = 5  # recognized at a time: the first colours show at once, and the network still gets batches
