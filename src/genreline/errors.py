@@ -27,6 +27,10 @@ class TruncatedError(AudioError):
     timeline: Any = None
 
 
+class TooLongError(AudioError):
+    """A sound that lasts longer than it may. Whoever reads it block by block has all that is allowed by then."""
+
+
 class DataError(GenrelineError):
     """A dataset on disk that breaks the course layout, or arrays that do not belong together."""
 

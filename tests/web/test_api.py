@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from prometheus_client.parser import text_string_to_metric_families
 
-from genreline.errors import AudioError
+from genreline.errors import AudioError, TruncatedError
 from genreline.predict.recognizer import Recognizer
 from genreline.predict.timeline import Timeline
 from genreline.train.checkpoint import load_model
@@ -58,9 +58,15 @@ def test_a_song_is_heard_as_by_the_library(service, song, timeline):
 
 
 @pytest.mark.parametrize(
-    ("name", "title"), [('say "hi".wav', 'say "hi"'), ("Mr. Brightside", "Mr. Brightside"), ("song.raw", "song")]
+    ("name", "title"),
+    [
+        ('say "hi".wav', 'say "hi"'),
+        ("Mr. Brightside", "Mr. Brightside"),
+        ("song.raw", "song"),
+        ("さくら さくら.wav", "さくら さくら"),
+    ],
 )
-def test_a_title_keeps_its_quotes_and_dots(service, song, name, title):
+def test_a_title_keeps_its_quotes_dots_and_letters(service, song, name, title):
     """Browsers, and httpx as they do, send the quote in a file's name as %22."""
     assert service.post_song(song, name).json()["title"] == title
 
@@ -77,7 +83,7 @@ def test_a_stream_tells_each_second_and_then_the_song(service, song, timeline):
         told = list(events(response))
     names = [name for name, _ in told]
     assert names == ["start", *["second"] * 26, "done"]
-    assert told[0][1] == {"model": "genres8-resnet", "classes": list(timeline.classes)}
+    assert told[0][1] == {"title": "song", "model": "genres8-resnet", "classes": list(timeline.classes)}
     seconds = [data for name, data in told if name == "second"]
     assert [second["start_s"] for second in seconds] == 2 * list(range(13))
     live, known = seconds[:13], seconds[13:]  # each with those before it, then with all of the song
@@ -101,10 +107,9 @@ def test_the_outline_is_the_sounds(service):
 
 @pytest.mark.parametrize(
     ("name", "data"),
-    [("notes.mp3", b"these are no notes at all " * 50), ("nothing.wav", b""), ("half.wav", None)],
+    [("notes.mp3", b"these are no notes at all " * 50), ("nothing.wav", b"")],
 )
-def test_what_is_wrong_is_said_as_on_the_command_line(service, song, name, data):
-    data = song[: len(song) // 2] if data is None else data
+def test_what_is_wrong_is_said_as_on_the_command_line(service, name, data):
     with pytest.raises(AudioError) as error:
         Recognizer.load("course-fnn")(named(data, name))
     response = service.post_song(data, name)
@@ -116,6 +121,27 @@ def test_what_is_wrong_is_said_as_on_the_command_line(service, song, name, data)
         "status": 422,
         "detail": str(error.value),
     }
+
+
+def test_a_cut_song_keeps_what_could_be_read(service, song):
+    half = song[: len(song) // 2]
+    with pytest.raises(TruncatedError) as error:
+        Recognizer.load()(named(half, "half.wav"))
+    answer = service.post_song(half, "half.wav")
+    assert_same(Timeline.from_json(answer.text), error.value.timeline)
+    sentence = f"{error.value}; this is the timeline of its first 0:06"
+    assert answer.json()["incomplete"] == answer.headers["timeline-incomplete"] == sentence
+    table = service.post_song(half, "half.wav", headers={"Accept": "text/csv"})
+    assert table.headers["timeline-incomplete"] == sentence
+    assert table.text == error.value.timeline.to_csv()
+
+
+def test_a_song_that_is_too_long_keeps_what_is_allowed(strict, hours_of_silence):
+    answer = strict.post_song(hours_of_silence(0.4), "long.flac").json()
+    assert (answer["duration_s"], len(answer["seconds"])) == (1200, 1200)
+    assert answer["incomplete"] == (
+        "long.flac: lasts more than the 20 minutes allowed; cut it; this is the timeline of its first 20:00"
+    )
 
 
 def test_a_stream_ends_with_what_is_wrong(service):
@@ -132,16 +158,72 @@ def test_a_timeline_is_rendered_in_every_format(service, timeline):
         body = {"content": timeline.to_json(), "headers": {"Content-Type": "application/json"}}
         response = httpx.post(f"{service.url}/v1/render", params={"format": format}, **body, timeout=120)
         assert response.status_code == 200
-        assert response.headers["content-disposition"] == f'attachment; filename="timeline.{format}"'
+        saved_as = f"attachment; filename=\"song.{format}\"; filename*=UTF-8''song.{format}"
+        assert response.headers["content-disposition"] == saved_as
         return response
 
     assert rendered("csv").text == timeline.to_csv()
     assert rendered("json").text == timeline.to_json()
     assert rendered("txt").text == timeline.to_audacity()
+    assert rendered("rttm").text == timeline.to_rttm()
     assert jams.load(io.StringIO(rendered("jams").text), validate=False).file_metadata.title == "song"
     height, width, _ = matplotlib.image.imread(io.BytesIO(rendered("png").content)).shape
     assert width > height > 300
     assert "<title>song</title>" in rendered("html").text
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        ("text/csv", "text/csv"),
+        ("TEXT/CSV;q=0.5, */*;q=0.1", "text/csv"),
+        ("text/csv;q=0.2, image/png;q=0.3", "image/png"),
+        ("application/json;q=0, application/*", "application/vnd.jams+json"),
+        ("application/json, text/csv", "application/json"),
+        ("text/event-stream, */*;q=0.1", "text/event-stream"),
+    ],
+)
+def test_a_song_comes_in_the_format_that_is_accepted(service, sound, accept, media_type):
+    response = service.post_song(sound(1), 'Ζεϊμπέκικο "1".wav', headers={"Accept": accept})
+    assert response.headers["content-type"].partition(";")[0] == media_type
+    assert response.headers["vary"] == "Accept"
+    if media_type == "text/csv":
+        assert response.text.startswith("start_s,end_s,label,")
+        assert response.headers["content-disposition"] == (
+            'attachment; filename="__________ _1_.csv"; '
+            "filename*=UTF-8''%CE%96%CE%B5%CF%8A%CE%BC%CF%80%CE%AD%CE%BA%CE%B9%CE%BA%CE%BF%20%221%22.csv"
+        )
+
+
+@pytest.mark.parametrize(
+    ("accept", "status"), [("image/webp", 406), ("text/csv;q=0", 406), ("nonsense", 400), ("text/csv," * 300, 400)]
+)
+def test_what_is_not_to_be_had_is_refused(service, timeline, accept, status):
+    headers = {"Accept": accept, "Content-Type": "application/json"}
+    for path in ("v1/timeline", "v1/render"):
+        response = httpx.post(f"{service.url}/{path}", content=timeline.to_json(), headers=headers)
+        assert response.status_code == status
+        assert "Accept" in response.json()["detail"]
+
+
+def test_a_timeline_is_rendered_as_accepted_with_a_byte_order_mark_too(service, timeline):
+    body = {"content": "\ufeff" + timeline.to_json(), "headers": {"Content-Type": "application/json"}}
+    body["headers"]["Accept"] = "text/csv"
+    assert httpx.post(f"{service.url}/v1/render", **body, timeout=120).text == timeline.to_csv()
+    assert httpx.post(f"{service.url}/v1/render?format=txt", **body, timeout=120).text == timeline.to_audacity()
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/docs", "/assets/page.js", "/openapi.json", "/healthz", "/v1/models", "/nothing"]
+)
+def test_head_answers_as_get_without_the_body(service, path):
+    head, get = httpx.head(service.url + path), httpx.get(service.url + path)
+    assert head.content == b""
+    for name in ("content-length", "content-type", "etag", "content-security-policy"):
+        assert head.headers.get(name) == get.headers.get(name)
+    assert head.status_code == get.status_code
 
 
 @pytest.mark.parametrize(
@@ -169,9 +251,13 @@ def test_models_are_told_with_their_cards(service):
         assert told["classes"] == list(model.classes)
         assert told["metrics"]["test"]["f1_macro"] == model.metrics["test"]["f1_macro"]
         assert told["card"].startswith(f"# {told['name']}")
-        card = httpx.get(f"{service.url}/v1/models/{told['name']}/card").text
+        address = f"{service.url}/v1/models/{told['name']}/card"
+        card = httpx.get(address).text
         assert f"<h1>{told['name']}</h1>" in card
         assert "<table>" in card
+        markdown = httpx.get(address, headers={"Accept": "text/markdown, text/html;q=0.9"})
+        assert markdown.headers["content-type"].startswith("text/markdown")
+        assert markdown.text == told["card"]
 
 
 def test_examples_are_music_that_can_be_heard(service):

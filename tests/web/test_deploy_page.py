@@ -31,11 +31,12 @@ def test_curl(service, folder):
     if not shutil.which("curl"):
         pytest.skip("needs curl: apt-get install curl")
     commands = re.findall(r"^    (curl .*)$", PAGE, flags=re.MULTILINE)
-    whole, stream = [run(["sh", "-c", each.replace(ADDRESS, service.url)], folder) for each in commands]
+    whole, stream, table = [run(["sh", "-c", each.replace(ADDRESS, service.url)], folder) for each in commands]
     timeline = Recognizer.load()(folder / "song.mp3")
     assert Timeline.from_json(whole).labels == timeline.labels
     assert stream.count("event: second") == 2 * len(timeline.labels)  # with those before them, then with all
     assert "event: done" in stream
+    assert table == timeline.to_csv()
 
 
 def test_python(service, folder):

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from genreline.audio.riff import Samples, Window, find_samples, rewritten
 from genreline.audio.scan import scan_mp3, scan_ogg
-from genreline.errors import AudioError, TruncatedError
+from genreline.errors import AudioError, TooLongError, TruncatedError
 
 RATE_HZ = 8000
 """Samples a second of every waveform inside genreline (assignment, Data)."""
@@ -107,16 +107,18 @@ def resampled_blocks(waveforms: Iterable[Waveform], rate_hz: int, block_s: int =
 
 
 def bounded(waveforms: Iterable[Waveform], max_duration_s: float, name: str) -> Iterator[Waveform]:
-    """Waveforms at 8 kHz, one after another, as they come; AudioError once they last longer than the bound.
+    """Waveforms at 8 kHz, one after another, as they come, within the bound; then TooLongError if there is more.
 
     A small file can be made to last for days, whatever duration it states.
     """
-    n_samples = 0
+    n_left = int(max_duration_s * RATE_HZ)
     for waveform in waveforms:
-        n_samples += len(waveform)
-        if n_samples > max_duration_s * RATE_HZ:
-            raise AudioError(f"{name}: lasts more than the {max_duration_s:.0f} s allowed; cut it")
-        yield waveform
+        if n_within := min(len(waveform), n_left):
+            yield waveform[:n_within]
+        n_left -= n_within
+        if n_within < len(waveform):
+            most = f"{max_duration_s / 60:g} minutes" if max_duration_s >= 120 else f"{max_duration_s:.0f} s"
+            raise TooLongError(f"{name}: lasts more than the {most} allowed; cut it")
 
 
 def stated_duration_s(path: Path) -> float | None:

@@ -7,6 +7,7 @@ answers to the clients.
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -14,16 +15,25 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import genreline
 from genreline.web.assets import Assets
 from genreline.web.limits import Limits
-from genreline.web.problems import Problem, answer, answer_full_disk, answer_invalid, answer_nobody, responses
+from genreline.web.problems import (
+    Problem,
+    ProblemDetails,
+    answer,
+    answer_full_disk,
+    answer_invalid,
+    answer_nobody,
+    responses,
+)
 from genreline.web.routes.catalog import catalog_routes
 from genreline.web.routes.timelines import timeline_routes
-from genreline.web.security import BodyLimits, KnownHosts, RejectCrossSite, SafeHeaders, log_briefly
+from genreline.web.security import HEADERS, BodyLimits, KnownHosts, RejectCrossSite, SafeHeaders, log_briefly
 from genreline.web.service import Service
+from genreline.web.uploads import FORM_SCHEMA, Link
 
 
 class Health(BaseModel):
@@ -31,6 +41,26 @@ class Health(BaseModel):
 
     status: str
     workers: int
+
+
+class Head:
+    """Answers HEAD as GET, without the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on as GET if it is HEAD, and the answer's head back."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self._app({**scope, "method": "GET"}, receive, send_head)
 
 
 class RootPath:
@@ -42,6 +72,27 @@ class RootPath:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with the root path set."""
         await self._app({**scope, "root_path": self._root_path}, receive, send)
+
+
+class Application(FastAPI):
+    """The application; its description of itself has the schemas that no route names as FastAPI expects it."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The description, as OpenAPI."""
+        schema = super().openapi()
+        schema["components"]["schemas"] |= {
+            "Song": FORM_SCHEMA,
+            "Link": Link.model_json_schema(),
+            "ProblemDetails": ProblemDetails.model_json_schema(),
+        }
+        return schema
+
+
+async def answer_bug(request: Request, error: Exception) -> Response:
+    """The response where this service has a bug, whose traceback is logged. It passes by all that is added below."""
+    response = await answer(request, Problem(500, "the service failed; tell its operator what you sent"))
+    response.headers.update(HEADERS)
+    return response
 
 
 def create_app(
@@ -68,15 +119,18 @@ def create_app(
         finally:
             await service.pool.stop()
 
-    app = FastAPI(
+    app = Application(
         title="genreline",
         version=genreline.__version__,
         description="Recognizes the genre of music second by second: the genre timeline of any song.",
         lifespan=lifespan,
+        responses=responses(421, 500, 503),
+        generate_unique_id_function=lambda route: route.name,
         docs_url=None,
         redoc_url=None,
     )
     app.state.service = service
+    app.add_exception_handler(Exception, answer_bug)
     app.add_exception_handler(HTTPException, answer)
     app.add_exception_handler(RequestValidationError, answer_invalid)
     app.add_exception_handler(OSError, answer_full_disk)
@@ -85,11 +139,12 @@ def create_app(
     app.add_middleware(RejectCrossSite)
     app.add_middleware(KnownHosts, names=host_names)
     app.add_middleware(SafeHeaders)
+    app.add_middleware(Head)
     app.add_middleware(RootPath, root_path=root_path.rstrip("/"))
     app.include_router(timeline_routes(service))
     app.include_router(catalog_routes(service))
 
-    @app.get("/healthz", summary="Whether the service can predict songs", responses=responses(503))
+    @app.get("/healthz", summary="Whether the service can predict songs")
     async def healthz() -> Health:
         if not service.pool.pids:
             raise Problem(503, "no worker process is ready; try again later", retry_after_s=5)

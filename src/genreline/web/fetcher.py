@@ -16,18 +16,26 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from genreline.web.limits import Limits
 from genreline.web.problems import Problem
 from genreline.web.sandbox import die_with_parent, limit_processor_time, limit_resources
 
 _ANSWER_BYTES = 65_536
+_TITLE_LENGTH = 200
+
+
+class Song(NamedTuple):
+    """A song that has been fetched: its file, and what the site calls it."""
+
+    path: Path
+    title: str
 
 
 @asynccontextmanager
-async def fetched(url: str, limits: Limits) -> AsyncIterator[Path]:
-    """The file that a URL leads to, which is gone after the block; leaving the block early ends the fetching.
+async def fetched(url: str, limits: Limits) -> AsyncIterator[Song]:
+    """The song that a URL leads to, whose file is gone after the block; leaving the block early ends the fetching.
 
     Raises:
         Problem: 422, it cannot be fetched or is out of bounds; 503, it takes too long.
@@ -49,7 +57,8 @@ async def fetched(url: str, limits: Limits) -> AsyncIterator[Path]:
         # The answer comes from a process that a hostile file may have taken over.
         if not (path.resolve().is_relative_to(Path(folder).resolve()) and path.is_file()):
             raise Problem(422, "the link led to no file; download the song and send the file")
-        yield path
+        title = "".join(c for c in str(answer.get("title", "")) if c.isprintable())
+        yield Song(path, title[:_TITLE_LENGTH])
 
 
 async def _ask(order: dict[str, Any], timeout_s: float) -> dict[str, Any]:
@@ -92,7 +101,7 @@ def main() -> None:
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what a library prints is no answer
             song = fetch(order["url"], Path(order["folder"]), **bounds)
-        answer = {"path": str(song.path.relative_to(order["folder"]))}
+        answer = {"path": str(song.path.relative_to(order["folder"])), "title": song.full_title}
     except GenrelineError as error:
         answer = {"error": " ".join(str(error).splitlines())}
     print(json.dumps(answer), flush=True)

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 
 MEDIA_TYPE = "application/problem+json"
 _NOT_READ = {
+    406,
     408,
     413,
     421,
@@ -89,5 +90,5 @@ async def answer_nobody(request: Request, error: Exception) -> JSONResponse:
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI entry of each status that a route answers with a problem."""
-    content = {MEDIA_TYPE: {"schema": ProblemDetails.model_json_schema()}}
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}

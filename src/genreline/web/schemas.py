@@ -37,3 +37,26 @@ class TimelineSchema(BaseModel):
     overall: dict[str, float] = Field(description="Each class's mean probability over time.")
     runs: list[Stretch]
     seconds: list[Second]
+    incomplete: str | None = Field(None, description="Why the timeline ends before the song does, if it does.")
+
+
+_SECOND = {
+    "start_s": 0,
+    "end_s": 1,
+    "label": "jazz",
+    "confidence": 0.8,
+    "probabilities": {"jazz": 0.8, "rock": 0.2},
+}
+EXAMPLE_TIMELINE = {
+    "title": "Example",
+    "model": "example",
+    "duration_s": 1,
+    "classes": ["jazz", "rock"],
+    "dominant": "jazz",
+    "verdict": "jazz",
+    "unsure_margin": 0,
+    "overall": {"jazz": 0.8, "rock": 0.2},
+    "runs": [{"start_s": 0, "end_s": 1, "label": "jazz", "confidence": 0.8}],
+    "seconds": [_SECOND],
+}
+"""The shortest timeline, which a page that shows this description can send at once."""

@@ -4,12 +4,11 @@ import asyncio
 import io
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 from fastapi import Request
 
-from genreline.web.fetcher import fetched
+from genreline.web.fetcher import Song, fetched
 from genreline.web.limits import Limits
 from genreline.web.metrics import Metrics
 from genreline.web.pool import Job, Pool
@@ -45,8 +44,8 @@ class Service:
                 self._admitted -= 1
 
     @asynccontextmanager
-    async def fetched(self, request: Request, url: str) -> AsyncIterator[Path]:
-        """The file that a URL leads to, which goes with the block. Raises Problem, 403 where no URLs are fetched."""
+    async def fetched(self, request: Request, url: str) -> AsyncIterator[Song]:
+        """The song that a URL leads to, which goes with the block. Raises Problem, 403 where no URLs are fetched."""
         if not self.allow_urls:
             raise Problem(403, "this service fetches no URLs; download the song and send the file")
         async with AsyncExitStack() as stack:
@@ -54,18 +53,22 @@ class Service:
             yield await cancel_on_disconnect(request, stack.enter_async_context(fetched(url, self.limits)))
 
     async def work(self, kind: str, name: str, payload: bytes = b"", client: str = "", **options: str) -> bytes:
-        """A worker's answer to a job that has one piece of content. Raises Problem."""
+        """The content of a worker's answer to a job; see `ask`."""
+        content: bytes = (await self.ask(kind, name, payload, client, **options))["content"]
+        return content
+
+    async def ask(self, kind: str, name: str, payload: bytes = b"", client: str = "", **options: Any) -> dict[str, Any]:
+        """A worker's answer to a job that has one. Raises Problem."""
         job = Job({"kind": kind, "name": name, **options}, io.BytesIO(payload), len(payload), client)
-        content = b""
+        answer: dict[str, Any] = {}
         try:
             async with self.pool.job(job):
-                async for each in job.answers():
-                    if each["event"] == "error":
-                        raise Problem(each["status"], each["detail"])
-                    content = each["content"]
+                async for answer in job.answers():
+                    if answer["event"] == "error":
+                        raise Problem(answer["status"], answer["detail"])
         finally:
             self.metrics.count(job)
-        return content
+        return answer
 
     def model_name(self, asked: str | None) -> str:
         """The name of an existing model: the one asked for, or the default. Raises Problem 422."""

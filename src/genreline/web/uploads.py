@@ -1,5 +1,6 @@
 """Checks what a client sends: a file in a form, or a URL in JSON."""
 
+import codecs
 import re
 from contextlib import AbstractAsyncContextManager
 from typing import BinaryIO, NamedTuple
@@ -15,6 +16,7 @@ _MOST_FIELD_BYTES = 4096
 _NAME_LENGTH = 120
 FORM_SCHEMA = {
     "type": "object",
+    "title": "Song",
     "required": ["file"],
     "additionalProperties": False,
     "properties": {
@@ -28,17 +30,25 @@ class Link(BaseModel):
     """A song to be fetched."""
 
     model_config = ConfigDict(extra="forbid")
-    url: str = Field(max_length=2048, description="Where the song, or the page that plays it, is.")
+    url: str = Field(
+        max_length=2048,
+        description="Where the song, or the page that plays it, is.",
+        examples=["https://www.youtube.com/watch?v=jNQXAC9IVRw"],
+    )
     model: str | None = Field(None, description="One of the models' names. Default: the service's default model.")
 
 
 class Upload(NamedTuple):
-    """A song that came with the request. `name` is the client's, made harmless; it names no file here."""
+    """A song that came with the request, or by its link.
+
+    `name` is the client's, made harmless; it names no file here. `title` is the song's, if it is not that of the name.
+    """
 
     file: BinaryIO
     n_bytes: int
     name: str
     model: str | None
+    title: str = ""
 
 
 def media_type(request: Request) -> str:
@@ -81,10 +91,10 @@ async def link_of(request: Request) -> Link:
 
 
 async def body_of(request: Request, most_bytes: int) -> bytes:
-    """The whole body. Raises Problem 413 if it is larger than `most_bytes`."""
+    """The whole body, without a byte order mark. Raises Problem 413 if it is larger than `most_bytes`."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > most_bytes:
             raise Problem(413, f"the request exceeds the limit of {most_bytes} bytes; send less")
-    return bytes(body)
+    return bytes(body).removeprefix(codecs.BOM_UTF8)

@@ -20,12 +20,12 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from genreline.audio.decode import RATE_HZ, blocks
+from genreline.audio.decode import RATE_HZ, blocks, bounded
 from genreline.audio.names import title_of
-from genreline.errors import AudioError, GenrelineError
+from genreline.errors import GenrelineError, TooLongError, TruncatedError, first_line
 from genreline.predict.player import to_html
 from genreline.predict.recognizer import DEFAULT_MODEL, Recognizer
-from genreline.predict.timeline import Timeline
+from genreline.predict.timeline import Timeline, format_time
 from genreline.train.checkpoint import load_model
 from genreline.train.folder import shipped_models
 from genreline.web.sandbox import die_with_parent, limit_processor_time, limit_resources
@@ -104,7 +104,8 @@ class Worker:
     def _listen(self, job: dict[str, Any], payload: bytes) -> None:
         """The seconds of a sound as they are recognized, and finally the whole song.
 
-        If the model has context, each second comes again at the end, when all of the song is known.
+        If the model has context, each second comes again at the end, when all of the song is known. Of a song that is
+        cut, damaged or too long, what could be read is its timeline, and `incomplete` says so.
         """
         recognizer = self._recognizers[job["model"]]
         file = io.BytesIO(payload)
@@ -112,15 +113,15 @@ class Worker:
         rows: list[NDArray[np.float32]] = []
         held: list[dict[str, Any]] = []  # sent when it is known whether the last one lasts a little longer
         samples = 0
+        incomplete = ""
+        title = job["title"] or title_of(job["name"])
+        waveforms = bounded(blocks(file, BLOCK_S), job["max_duration_s"], job["name"])
         follow = recognizer.follower()
-        self._send({"event": "start", "model": job["model"], "classes": recognizer.model.classes})
+        self._send({"event": "start", "title": title, "model": job["model"], "classes": recognizer.model.classes})
         try:
-            for waveform, probabilities in recognizer.predict_blocks(blocks(file, BLOCK_S)):
+            for waveform, probabilities in recognizer.predict_blocks(waveforms):
                 start_s = samples // RATE_HZ
                 samples += len(waveform)
-                if samples > job["max_duration_s"] * RATE_HZ:
-                    minutes = job["max_duration_s"] / 60
-                    raise AudioError(f"{job['name']}: is longer than the limit of {minutes:g} minutes; cut it")
                 rows.append(probabilities)
                 if not len(probabilities):
                     held[-1]["end_s"] = samples / RATE_HZ
@@ -139,10 +140,16 @@ class Worker:
                 held = seconds
                 if self._cancelled:
                     return
+        except (TooLongError, TruncatedError) as error:
+            if not rows:
+                raise
+            incomplete = f"{first_line(error)}; this is the timeline of its first {format_time(samples / RATE_HZ)}"
         finally:
             if held and not self._cancelled:
                 self._send({"event": "seconds", "seconds": held})
-        song = recognizer.timeline(np.concatenate(rows), samples / RATE_HZ, title_of(job["name"])).to_dict()
+        song = recognizer.timeline(np.concatenate(rows), samples / RATE_HZ, title).to_dict()
+        if incomplete:
+            song["incomplete"] = incomplete
         seconds = song.pop("seconds")
         if recognizer.context:
             for i in range(0, len(seconds), _SECONDS_AT_ONCE):
@@ -165,12 +172,13 @@ class Worker:
             "csv": lambda: timeline.to_csv().encode(),
             "json": lambda: timeline.to_json().encode(),
             "txt": lambda: timeline.to_audacity().encode(),
+            "rttm": lambda: timeline.to_rttm().encode(),
             "jams": lambda: timeline.to_jams().encode(),
             "png": lambda: _picture(timeline),
             "html": lambda: to_html(timeline, None).encode(),
         }
         content = formats[job["format"]]()
-        self._send({"event": "content", "n_bytes": len(content)}, content)
+        self._send({"event": "content", "n_bytes": len(content), "title": timeline.title}, content)
 
     def _compose(self, job: dict[str, Any], payload: bytes) -> None:
         """An example of music as a wav file: a medley, or a piece in the genre of that name."""

@@ -1,16 +1,18 @@
 """The routes that list what the service offers: models, bounds, and music to try."""
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
-from fastapi.responses import HTMLResponse, Response
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import Response
 from pydantic import BaseModel
 
 from genreline.web.assets import card, card_html
+from genreline.web.formats import accepted
 from genreline.web.problems import Problem, responses
 from genreline.web.service import Service
 
+_CARD_TYPES = ["text/html", "text/markdown"]
 EXAMPLES = {
     "medley": "A medley of four genres, 90 s",
     "blues": "Blues, 30 s",
@@ -55,11 +57,21 @@ def catalog_routes(service: Service) -> APIRouter:
     async def models() -> list[ModelInfo]:
         return [ModelInfo(**model, card=card(model["name"])) for model in service.pool.models]
 
-    @router.get("/v1/models/{name}/card", summary="A model's card as HTML", responses=responses(404, 422))
-    async def model_card(name: str) -> HTMLResponse:
+    @router.get(
+        "/v1/models/{name}/card",
+        summary="A model's card, as HTML unless Accept names Markdown",
+        response_class=Response,
+        responses={
+            200: {"content": {each: {"schema": {"type": "string"}} for each in _CARD_TYPES}},
+            **responses(400, 404, 406, 422),
+        },
+    )
+    async def model_card(request: Request, name: Annotated[str, Path(examples=["genres8-resnet"])]) -> Response:
+        media_type = accepted(request, _CARD_TYPES)
         if name not in [model["name"] for model in service.pool.models]:
             raise Problem(404, f"{name[:80]}: no such model")
-        return HTMLResponse(card_html(card(name)))
+        content = card_html(card(name)) if media_type == "text/html" else card(name)
+        return Response(content, media_type=media_type, headers={"Vary": "Accept"})
 
     @router.get("/v1/limits", summary="What one request may ask")
     async def limits() -> Bounds:
@@ -79,7 +91,7 @@ def catalog_routes(service: Service) -> APIRouter:
             **responses(404, 422, 503),
         },
     )
-    async def example(name: str) -> Response:
+    async def example(name: Annotated[str, Path(examples=["blues"])]) -> Response:
         if name not in EXAMPLES:
             raise Problem(404, f"{name[:80]}: no such example; choose one of {', '.join(EXAMPLES)}")
         task = composed.get(name)

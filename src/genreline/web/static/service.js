@@ -16,8 +16,10 @@ export async function ask(path) {
  */
 export async function* streamTimeline(body, signal) {
   const headers = { Accept: "text/event-stream" };
-  if (typeof body === "string") headers["Content-Type"] = "application/json";
-  const response = await answered(fetch("v1/timeline", { method: "POST", body, headers, signal }));
+  const isLink = typeof body === "string";
+  if (isLink) headers["Content-Type"] = "application/json";
+  const path = isLink ? "v1/timeline/url" : "v1/timeline";
+  const response = await answered(fetch(path, { method: "POST", body, headers, signal }));
   let text = "";
   for await (const piece of pieces(response.body)) {
     const events = (text + piece).split("\n\n");
