@@ -34,6 +34,14 @@ grid.optimizer.lr = [0.01, 1e38]
 """
 
 
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch):
+    """Runs are made here: a process takes seconds to start, and a killed study shows that processes do the same."""
+    monkeypatch.setattr(
+        runner, "map_unordered", lambda function, items, *rest: ((item, function(item)) for item in items)
+    )
+
+
 @pytest.fixture
 def study(tmp_path):
     (tmp_path / "rates.toml").write_text(STUDY)
@@ -106,10 +114,10 @@ def test_a_failed_run_is_tried_again(study, course, tmp_path, monkeypatch):
     def refuse(*arguments):
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(runner, "fit", refuse)
-    runner.run_job(jobs[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "fit", refuse)
+        runner.run_job(jobs[0])
     assert load_results(jobs)[0][1]["status"] == "failed"
-    monkeypatch.undo()
     (tmp_path / "twin.toml").write_text(STUDY)
     twins = jobs_of(load_study(tmp_path / "twin.toml"), course, tmp_path / "out", seeds=1)[:1]
     list(run_study(twins, n_processes=1))  # not a copy of the failed one
@@ -182,6 +190,7 @@ def test_identity_is_of_all_that_decides_the_result(study, course, tmp_path):
     assert not paths() & before
 
 
+@pytest.mark.slow
 def test_a_killed_study_goes_on_to_the_same_results(course, tmp_path):
     """kill -9 of the program and all its processes in the middle: what was finished is kept, the rest is as it was."""
     study = tmp_path / "many.toml"
