@@ -54,7 +54,7 @@ def test_what_takes_too_long_is_ended_and_its_worker_replaced(hours_of_silence):
         (first,) = pool.pids
         late = await last_answer(pool, listen(hours_of_silence(0.95)))
         assert late["event"] == "error"
-        assert late["detail"] == "song.wav: takes more than the 0.3 s that are allowed; send less of it"
+        assert late["detail"] == "song.wav: takes more than the 0.3 s that are allowed; send a shorter one"
         await until(lambda: pool.pids not in ([], [first]))
 
     with_pool(Limits(workers=1, job_timeout_s=0.3), work)

@@ -31,9 +31,9 @@ def show_study(
     device: str = "cpu",
     n_processes: int = 2,
 ) -> Answer:
-    """Do every run of a study that is not done yet, and display its tables, comments and figures.
+    """Make every missing run of a study, and display its tables, comments and figures.
 
-    Interrupt it and run the cell again at any time: what is done is kept in `out`. The arguments are those of
+    The cell can be interrupted and run again at any time: finished runs are kept in `out`. The arguments are those of
     `genreline study`.
 
     Returns:

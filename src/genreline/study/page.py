@@ -1,4 +1,4 @@
-"""A page in Markdown, made of safe pieces, and the same page as HTML: one file that reads aloud and prints well."""
+"""A page in Markdown, built from safe pieces, and the same page as one HTML file that is accessible and prints well."""
 
 import base64
 import re
@@ -18,7 +18,7 @@ _PRINTED_WIDTH = 120  # characters of 7 points that A4 has room for
 class Page:
     """Blocks of Markdown, and the PNG of each picture that they show by its file name.
 
-    Whatever text is given is shown as it is: none of it is read as Markdown or HTML.
+    Text is shown literally: none of it is interpreted as Markdown or HTML.
     """
 
     blocks: list[str] = field(default_factory=list)
@@ -31,7 +31,7 @@ class Page:
         self.blocks.append(_paragraph(text))
 
     def flag(self, text: str) -> None:
-        """A warning that must be seen."""
+        """A prominent warning."""
         self.blocks.append(f"> **Note:** {_escaped(text)}")
 
     def items(self, texts: Iterable[str]) -> None:
@@ -51,7 +51,7 @@ class Page:
         self.blocks += [f"*{_escaped(caption)}*", "\n".join(lines)]
 
     def picture(self, name: str, png: bytes, caption: str, alt: str) -> None:
-        """A figure: its file name, its PNG, its caption, and what it shows in words for who cannot see it."""
+        """A figure: its file name, its PNG, its caption, and a description for readers who cannot see it."""
         self.pictures[name] = png
         self.blocks += [f"![{_escaped(alt)}]({FIGURES}/{quote(name)})", f"*{_escaped(caption)}*"]
 
@@ -61,7 +61,7 @@ class Page:
         self.pictures |= other.pictures
 
     def markdown(self) -> str:
-        """The page in Markdown, its pictures in the folder FIGURES beside it."""
+        """The page in Markdown, with its pictures in the folder FIGURES next to it."""
         return "\n\n".join(self.blocks) + "\n"
 
     def html(self) -> str:
@@ -190,12 +190,12 @@ def _anchor(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """The text on one line, with whatever Markdown or HTML would read as more than text made harmless."""
+    """The text on one line, with all characters escaped that Markdown or HTML would interpret."""
     return re.sub(r"[\\`*_{}\[\]<>|#$~&]", r"\\\g<0>", " ".join(text.split()))
 
 
 def _paragraph(text: str) -> str:
-    """The same for a paragraph, which a number or dash at its start would make a list or a rule."""
+    """The same for a paragraph, which a leading number or dash would turn into a list or a rule."""
     return re.sub(r"^(\d*)([.)]|[-+=]+)(?=\s|$)", r"\1\\\2", _escaped(text))
 
 

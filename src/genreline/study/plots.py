@@ -1,7 +1,7 @@
 """The report's figures: plain numbers in, the bytes of a PNG out. They know nothing of studies and runs.
 
-Two colours, blue and orange, that stay apart without colour vision; the second is dashed or hollow as well, so that
-nothing is said by hue alone. The same numbers give the same bytes.
+Two colours, blue and orange, which are distinct without colour vision; the second is also dashed or hollow, so that
+nothing depends on hue alone. The same numbers give the same bytes.
 """
 
 import io
@@ -38,7 +38,7 @@ def loss_curves(panels: Mapping[str, Curves]) -> bytes:
             ax.plot(epochs, val, color=_ORANGE, linewidth=1.1, alpha=0.8, linestyle=(0, (3, 1.5)), label="validation")
         if not any(np.isfinite(curve).any() for pair in curves for curve in pair):
             ax.text(0.5, 0.5, "no finite loss", ha="center", color=_FAINT, fontsize=8.5, transform=ax.transAxes)
-    if len(values):  # a few losses of a run that explodes must not flatten the others
+    if len(values):  # a few losses of a diverging run must not flatten the others
         low, high = values.min(), min(values.max(), 3 * np.median(values))
         axes[0].set_ylim(low - 0.06 * (high - low) - 1e-6, high + 0.06 * (high - low) + 1e-6)
     _key(figure, axes)
@@ -191,7 +191,7 @@ def _panels(names: Sequence[str]) -> tuple[Figure, list[Axes]]:
     for ax in axes[len(names) :]:
         ax.set_visible(False)
     axes[0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    for ax in axes[max(0, len(names) - columns) : len(names)]:  # the lowest of each column, a gap below it or not
+    for ax in axes[max(0, len(names) - columns) : len(names)]:  # the lowest of each column
         ax.tick_params(labelbottom=True)
     figure.supxlabel("epoch", fontsize=9, color=_FAINT)
     return figure, axes[: len(names)]

@@ -1,4 +1,4 @@
-"""Runs as they were recorded, and to which point of its study each belongs."""
+"""The recorded runs of studies, and the point of its study to which each belongs."""
 
 import json
 import math
@@ -68,9 +68,9 @@ class RunRecord(_Record):
 
 
 def match(study: Study, runs: Iterable[RunRecord]) -> tuple[list[tuple[Point, list[RunRecord]]], list[RunRecord]]:
-    """The runs of each point of a study, by their names, and those that belong to none.
+    """The runs of each point of a study, matched by name, and the runs that belong to none.
 
-    A run's length is its own: that of a quick look belongs to the same point.
+    The length does not matter: the run of a quick look belongs to the same point.
     """
     points = study.points()
     found: list[list[RunRecord]] = [[] for _ in points]
@@ -94,10 +94,10 @@ def match(study: Study, runs: Iterable[RunRecord]) -> tuple[list[tuple[Point, li
 
 
 def select_runs(study: Study, runs: Sequence[RunRecord]) -> tuple[list[RunRecord], list[str]]:
-    """One run for each point and seed of a study, and what a reader must be warned of.
+    """One run for each point and seed of a study, and warnings for the reader.
 
-    Of runs that differ in length alone, that of the study's own counts; of those that differ in the device alone, that
-    on the device with the most runs, or on the CPU.
+    Of runs that differ only in length, the one with the study's length counts; of those that differ only in device, the
+    one on the device with the most runs, or on the CPU.
 
     Raises:
         DataError: two results of the same point and seed on other data.
@@ -141,7 +141,7 @@ def select_runs(study: Study, runs: Sequence[RunRecord]) -> tuple[list[RunRecord
 
 
 def _epochs(run: RunRecord) -> int:
-    """How many epochs it was given."""
+    """How many epochs the run was configured for."""
     return int(run.config["epochs"])
 
 
@@ -165,7 +165,7 @@ def load_studies(folder: Path) -> list[tuple[Study, list[RunRecord]]]:
 
 
 def load_run(path: Path) -> RunRecord:
-    """A result file; DataError for what is none."""
+    """A result file. Raises DataError if it is invalid."""
     return _parse(RunRecord, path, name=path.stem)
 
 
@@ -179,7 +179,7 @@ def _parse(kind: type[T], path: Path, **more: str) -> T:
 
 
 class Progress(NamedTuple):
-    """How far a study is, in runs; `hours` of one process are what the missing ones take, NaN where nothing tells."""
+    """The progress of a study, in runs; `hours` of one process estimates the missing runs, NaN without a record."""
 
     n_runs: int
     n_done: int
@@ -189,8 +189,8 @@ class Progress(NamedTuple):
 
 
 def progress_of(jobs: Sequence[StudyRun]) -> Progress:
-    """How far the jobs of a study are. The time is guessed from the study's recorded runs on the same device: of the
-    same variant and setting where there are such, else of any."""
+    """The progress of a study's jobs. The time is estimated from the study's recorded runs on the same device: of the
+    same variant and setting if there are any, else of all."""
     study, folder = jobs[0].point.study, jobs[0].folder / RUNS
     missing = [job for job in jobs if not job.path.exists()]
     n_failed = sum(job.path.exists() and not job.done for job in jobs)

@@ -42,7 +42,7 @@ def write_report(folder: str | Path, data: str | Path | None = None) -> Path:
         data: a dataset in the course layout, to show a random melgram of each of its classes (assignment, step 2.1).
 
     Raises:
-        DataError: no results, a file that is none, two results of the same variant and seed; melgrams that are wrong.
+        DataError: no results, an invalid file, two results of the same variant and seed, or invalid melgrams.
     """
     folder = Path(folder)
     studies = [(study, *select_runs(study, runs)) for study, runs in load_studies(folder)]
@@ -134,7 +134,7 @@ def _melgrams(data: Path, runs: Sequence[RunRecord]) -> Page:
 
 
 def _provenance(page: Page, runs: Sequence[RunRecord]) -> None:
-    """Data, machines and versions of all runs, and what makes them hard to compare."""
+    """Data, machines and versions of all runs, with warnings where these differ."""
     if not runs:
         page.text("No result is of any study as recorded.")
         return
@@ -166,7 +166,7 @@ def _provenance(page: Page, runs: Sequence[RunRecord]) -> None:
 
 
 def _what_differs(runs: Sequence[RunRecord]) -> list[str]:
-    """What makes results hard to compare or to make again."""
+    """Differences that make results hard to compare or to reproduce."""
     flags = []
     commits = sorted({run.versions.get("commit", "unknown") for run in runs})
     if len(commits) > 1:

@@ -1,7 +1,7 @@
 """Many models become an answer: a study -> runs -> a tidy table. Read `run_study` first.
 
 Every run (a variant with a seed) starts from a fresh model and is kept in a file named by the digest of all that
-decides its result, so that a finished run is never computed again and an interrupted study goes on where it stopped.
+decides its result, so that a finished run is never repeated and an interrupted study continues where it stopped.
 """
 
 import csv
@@ -63,7 +63,7 @@ class StudyRun:
     data_digest: str
     folder: Path
     n_parallel: int | None = None
-    """How many runs are done side by side; None where that is not known, as on a cluster."""
+    """How many runs are made side by side; None if that is unknown, as on a cluster."""
 
     @property
     def path(self) -> Path:
@@ -73,7 +73,7 @@ class StudyRun:
 
     @property
     def done(self) -> bool:
-        """Whether it has a result. A run that failed or was interrupted has none that lasts: it is tried again."""
+        """Whether it has a result that is kept; a run that failed or was interrupted is tried again."""
         return self.path.exists() and _lasts(self.path)
 
 
@@ -120,7 +120,7 @@ def jobs_of(
 
 
 def without_device(jobs: Sequence[StudyRun]) -> list[StudyRun]:
-    """Those jobs that torch has no device for here: the same command on a machine that has it makes up for them."""
+    """The jobs whose device torch does not have here; the same command on a machine with it completes them."""
     missing = [job for job in jobs if job.point.variant.device and not job.done]
     absent = set()
     for device in {job.device for job in missing}:
@@ -132,7 +132,7 @@ def without_device(jobs: Sequence[StudyRun]) -> list[StudyRun]:
 
 
 def write_study(study: Study, out: str | Path) -> None:
-    """Record what a study asks beside its results, for the report."""
+    """Record the study next to its results, for the report."""
     write_text(Path(out) / study.name / STUDY, json_text(study.model_dump()))
 
 
@@ -141,9 +141,9 @@ def run_study(
 ) -> Generator[StudyRun, None, None]:
     """Do the runs that are not done yet, side by side, one thread each; yields each job as it is done.
 
-    Runs that compare devices are done one after the other: beside each other they would take each other's time. For
-    `backend` and `ray_address` see `map_unordered`; all nodes must see the data and the results by the same paths. A
-    run that fails is a result that says so, never the end of the study. `write_table` sums up.
+    Runs that compare devices are made one after the other, because side by side they would slow each other. For
+    `backend` and `ray_address` see `map_unordered`; all nodes must see the data and the results under the same paths.
+    A run that fails has a result that says so, and never ends the study. `write_table` summarizes.
     """
     if any(job.point.study.compares_devices for job in jobs):
         n_processes = 1
@@ -157,7 +157,7 @@ def run_study(
 def run_job(job: StudyRun) -> None:
     """Train, evaluate and record one run.
 
-    One that another study beside it has done is copied, but for a comparison of devices: there, times are what counts.
+    A run that another study has made is copied, except in a comparison of devices, which needs its own times.
     """
     twins = [] if job.point.study.compares_devices else job.folder.parent.glob(f"*/{RUNS}/{job.path.name}")
     for twin in twins:
@@ -176,13 +176,13 @@ def run_job(job: StudyRun) -> None:
     }
     try:
         dataset = _dataset(job.root, job.config.features)
-        if job.point.study.compares_devices:  # a device's first use takes a time of its own
+        if job.point.study.compares_devices:  # the first use of a device takes extra time
             fit(job.config.model_copy(update={"epochs": 1}), dataset, job.device)
         processor_start = time.process_time()
         run = fit(job.config, dataset, job.device)
-        # Of the epochs alone: each ends with its losses on the CPU, so a GPU has done its work by then.
+        # Of the epochs alone: each ends with its losses on the CPU, so a GPU has finished by then.
         result["seconds"] = sum(epoch.seconds for epoch in run.history)
-        if job.device == "cpu":  # the time that other programs do not change; a GPU's work is not in it
+        if job.device == "cpu":  # a time that other programs hardly change, and that excludes a GPU's work
             result["processor_seconds"] = time.process_time() - processor_start
         test = make_loaders(dataset, batch_size=256).test
         networks = {"last": run.last_network, "best": run.network}
@@ -212,7 +212,7 @@ def _dataset(root: Path, features: str) -> Dataset:
 
 
 def load_results(jobs: Sequence[StudyRun]) -> list[tuple[StudyRun, dict[str, Any]]]:
-    """Those jobs that have a result, in their order, each with it."""
+    """The jobs that have a result, in their order, each with its result."""
     return [(job, json.loads(job.path.read_text(encoding="utf-8"))) for job in jobs if job.path.exists()]
 
 

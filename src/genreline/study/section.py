@@ -1,7 +1,7 @@
-"""What a report says of one study. Read `study_section` first.
+"""The section of a report on one study. Read `study_section` first.
 
-Which tables and figures a study gets follows from what its variants change, not from its name. Whatever is selected is
-selected by validation.
+The tables and figures of a study follow from what its variants change, not from its name. Every selection is made by
+validation.
 """
 
 import math
@@ -39,7 +39,7 @@ from genreline.study.stats import (
 from genreline.train.metrics import per_class
 
 Pairs = dict[str, tuple[float, float]]
-"""Of each variant by its name: what was published, and what came out here."""
+"""For each variant by name: the published figure, and the one found here."""
 
 
 def study_heading(study: Study) -> str:
@@ -48,10 +48,10 @@ def study_heading(study: Study) -> str:
 
 
 def study_section(study: Study, runs: Sequence[RunRecord], flags: Iterable[str]) -> Page:
-    """All that a study has to say, without its heading.
+    """The section of a study, without its heading.
 
     Args:
-        runs, flags: the runs that count, and what a reader must be warned of, as `records.select_runs` gives them.
+        runs, flags: the runs that count, and warnings for the reader, from `records.select_runs`.
     """
     page = Page()
     page.text(f"Question: {study.question}")
@@ -128,14 +128,14 @@ def _table(page: Page, study: Study, entries: list[VariantResult], caption: str,
 
 
 def _clocks(study: Study, entry: VariantResult) -> str:
-    """By which clocks the seconds of its runs are (`timer_of`)."""
+    """The clocks that measured the seconds of its runs (`timer_of`)."""
     wall = [study.compares_devices or math.isnan(run.processor_seconds) for run in entry.completed]
     clocks = sorted({"wall" if each else "processor" for each in wall})
     return ", ".join(clocks) or "-"
 
 
 def _side_by_side(entry: VariantResult) -> str:
-    """How many runs were at work at the same time."""
+    """How many runs were made at the same time."""
     numbers = sorted({run.n_parallel or 0 for run in entry.completed})
     return ", ".join(str(number) if number else "unknown" for number in numbers) or "-"
 
@@ -159,7 +159,7 @@ def _status(entry: VariantResult) -> str:
 
 
 def _comment(study: Study, entries: list[VariantResult]) -> list[str]:
-    """What the figures say, in words."""
+    """The findings in words."""
     best = best_entry(entries)
     if not best.completed:
         return ["No run completed, so there is nothing to compare."]
@@ -191,7 +191,7 @@ def _comment(study: Study, entries: list[VariantResult]) -> list[str]:
 
 
 def _of_best(entries: list[VariantResult], best: VariantResult) -> str:
-    """What was best, how sure its figure is, and how far the second best is behind."""
+    """The best variant, the uncertainty of its figure, and the distance to the second best."""
     size = sum(map(sum, best.completed[0].test[best.which].confusion_matrix))
     share = mean_of(best, accuracy_of)
     text = (
@@ -269,7 +269,7 @@ def _p_text(p: float) -> str:
 
 
 def _published(page: Page, study: Study, entries: list[VariantResult]) -> None:
-    """The figures here beside those that others published, and the study's word on why the two differ."""
+    """The figures found here next to published ones, and the study's explanation of the differences."""
 
     def pairs(published: Callable[[Variant], Sequence[float]], metric: Metric, which: str = "best") -> Pairs:
         found = {}
@@ -339,7 +339,7 @@ def _contrast_of_times(pairs: Pairs) -> list[str]:
 
 
 def _contrast_of_ranges(study: Study, entries: list[VariantResult]) -> list[str]:
-    """How far the variants are apart, where that alone was published."""
+    """The range over the variants, where only that was published."""
     done = [entry for entry in entries if entry.completed]
     if not study.published_f1_ranges or len(done) < 2:
         return []
@@ -386,7 +386,7 @@ def _reproducibility(page: Page, runs: Sequence[RunRecord]) -> None:
 
 
 def _devices(page: Page, study: Study, entries: list[VariantResult]) -> None:
-    """The times of the devices, or that there was none to compare."""
+    """The times of the devices, or the note that a device was missing."""
     for entry in entries:
         if not entry.completed:
             page.text(

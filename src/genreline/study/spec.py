@@ -1,7 +1,7 @@
-"""A study as data: a TOML file with the question it asks, the settings of every run, and the variants of them.
+"""A study as data: a TOML file with its question, the settings of every run, and the variants.
 
-A run is known by its name, a digest of all that decides its result: that is how a result finds the variant that it
-belongs to, also after the variant was renamed, or in another study.
+A run is identified by its name, a digest of everything that decides its result. By it a result finds its variant, even
+after the variant was renamed, or in another study.
 """
 
 import hashlib
@@ -137,7 +137,7 @@ class Point:
 
     @property
     def n_seeds(self) -> int:
-        """How many runs the study wants of it."""
+        """How many runs the study asks for."""
         first = tuple((key, values[0]) for key, values in _leaves(self.study.grid))
         return self.study.seeds if self.chosen == first else self.study.grid_seeds or self.study.seeds
 
@@ -147,7 +147,7 @@ class Point:
         return ", ".join(filter(None, [self.variant.name, self.setting]))
 
     def config(self, seed: int, epochs: int | None = None) -> Config:
-        """Its configuration; `epochs` instead of what the study says, for a quick look.
+        """Its configuration, with `epochs` instead of the study's for a quick look.
 
         Raises:
             ConfigError: settings that make no sense.
@@ -161,7 +161,7 @@ class Point:
 
 
 def run_name(config: Config, data_digest: str, device: str, repeat: int = 0) -> str:
-    """The name of a run's result file: a digest of all that decides the result."""
+    """The name of a run's result file: a digest of everything that decides the result."""
     identity = json.dumps([config.digest(), data_digest, device, repeat])
     return hashlib.sha256(identity.encode()).hexdigest()[:20]
 
@@ -174,7 +174,7 @@ def shipped_studies() -> dict[str, Path]:
 
 
 def load_study(name_or_file: str | Path) -> Study:
-    """A study that ships, by name, or a TOML file. ConfigError for what is no study."""
+    """A study that ships, by name, or a TOML file. Raises ConfigError if there is none, or it is invalid."""
     path = Path(name_or_file)
     if not path.is_file():
         path = Path(str(resources.files("genreline"))) / "study" / f"{name_or_file}.toml"

@@ -1,4 +1,4 @@
-"""The statistics of a study: its runs by variant, and what sets the variants apart. Read `compare` first."""
+"""The statistics of a study: its runs by variant, and how the variants differ. Read `compare` first."""
 
 import dataclasses
 import math
@@ -66,8 +66,8 @@ def wall_seconds_of(run: RunRecord, which: Which) -> float:
 
 
 def timer_of(study: Study) -> Metric:
-    """By which clock a study's runs are compared: processor time, which other programs change little; devices by the
-    time that passed, since a GPU has no other."""
+    """The time by which a study's runs are compared: processor time, which other programs hardly change; wall time for
+    devices, because a GPU has no other."""
     return wall_seconds_of if study.compares_devices else seconds_of
 
 
@@ -144,7 +144,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def _paired_p(pairs: np.ndarray[Any, Any]) -> float:
     differences = pairs[:, 0] - pairs[:, 1]
-    if np.ptp(differences) <= 1e-12 * np.abs(differences).max():  # no spread at all: the test would divide by it
+    if np.ptp(differences) <= 1e-12 * np.abs(differences).max():  # no spread: the test would divide by zero
         return float(not differences.any())
     return float(ttest_rel(pairs[:, 0], pairs[:, 1]).pvalue)
 
@@ -155,7 +155,7 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> float:
 
 
 class Repeated(NamedTuple):
-    """What runs of the same settings have in common.
+    """How reproducible runs of the same settings are.
 
     Attributes:
         n_pairs: settings and seeds that were run more than once; n_equal: those whose runs are equal to the last bit.
@@ -193,8 +193,8 @@ def best_entry(entries: Iterable[VariantResult]) -> VariantResult:
 
 
 def at_common_seeds(entries: Sequence[VariantResult]) -> list[VariantResult]:
-    """The entries with the runs of those seeds alone that every entry with runs has: settings that were run with few
-    seeds are then compared fairly with those that were run with many."""
+    """The entries, restricted to the seeds that all entries with runs share, so that settings with few seeds are
+    compared fairly with settings with many."""
     seeds = [{run.seed for run in entry.runs} for entry in entries if entry.runs]
     common = set.intersection(*seeds) if seeds else set()
     return [dataclasses.replace(e, runs=tuple(run for run in e.runs if run.seed in common)) for e in entries]

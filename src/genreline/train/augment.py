@@ -17,7 +17,7 @@ from genreline.audio.features import TOP_DB
 from genreline.train.config import Config
 
 _TREBLE, _MIDDLE = slice(112, 124), slice(88, 104)  # mel bands, of 128
-_DULL_DB, _BRIGHT_DB = -7.0, -6.0  # treble beside middle: below it is dull, above it is bright
+_DULL_DB, _BRIGHT_DB = -7.0, -6.0  # treble relative to middle: dull below, bright above
 _SHARE_DULL, _SHARE_OTHERS = 0.9, 0.3  # how many segments get another's treble
 _FIRST_EDGE, _LAST_EDGE = 100, 108  # the band from which on
 _MATCHED = 8  # the bands below the edge in which the levels of the two are made equal

@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say, and when to say that a song is unsure: fitted on the validation set."""
+"""Calibrated probabilities, and the margin below which a song is unsure: both fitted on the validation set."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float:
 
 
 def calibration_error(probabilities: Probabilities, targets: NDArray[np.int64], n_bins: int = 15) -> float:
-    """Expected calibration error (Naeini et al. 2015): how far confidence and accuracy are apart, mean over samples.
+    """Expected calibration error (Naeini et al. 2015): the mean distance between confidence and accuracy over samples.
 
     Shape:
         probabilities (N, n_classes), targets (N,) class numbers. The bins of confidence are equally wide.
@@ -63,7 +63,7 @@ def reliability(confidence: NDArray[np.floating[Any]], is_right: NDArray[np.bool
 
 
 def fit_unsure_margin(songs: Sequence[Probabilities], targets: Sequence[int]) -> float:
-    """The margin at which a song is right as often as wrong, by logistic regression; 0 if they are right at any.
+    """The margin at which a song is as often right as wrong, by logistic regression; 0 if all songs are right.
 
     Args:
         songs: each song's mean probabilities (n_classes,); its margin is that between the two highest.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # training loads models to learn from
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained network and all that is needed to use it and to know where it came from.
+    """A trained network with everything that is needed to use it and to trace its origin.
 
     Attributes:
         network: in evaluation mode, on the CPU; takes features (N, *shape) float32, gives logits (N, n_classes). Its
@@ -76,7 +76,7 @@ class Model:
 
 
 def save_model(model: Model, folder: str | Path) -> None:
-    """Write a model folder (made if need be); a model that was there before is replaced."""
+    """Write a model folder, created if needed; replaces the model in it."""
     folder = Path(folder)
     weights = weights_of(model.network)
     digest = hashlib.sha256(weights).hexdigest()

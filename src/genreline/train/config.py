@@ -107,7 +107,7 @@ class AugmentationConfig(_Settings):
 
 
 class DistillationConfig(_Settings):
-    """Learn from what other models say of the training set, besides its labels."""
+    """Learn from other models' predictions on the training set, besides its labels."""
 
     teachers: tuple[str, ...] = Field(min_length=1)
     """Model folders, or names of models that ship; their probabilities are averaged."""
@@ -155,7 +155,7 @@ class Config(_Settings):
     weight_averaging: float = Field(default=0.0, ge=0, lt=1)
     """Decay of an exponential moving average of the weights, which is then what is validated and kept; 0 is none."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the products in training; bfloat16 takes half the time where a processor or GPU has them."""
+    """Of the products in training; bfloat16 takes half the time where a processor or GPU supports it."""
     epochs: int = Field(default=30, ge=1)
     patience: int | None = Field(default=None, ge=1)
     """Early stopping: end after as many epochs in a row without a better validation macro F1 (assignment, step 3.7)."""
@@ -230,7 +230,7 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
 
 
 def parse_config(settings: Mapping[str, Any], where: str = "configuration") -> Config:
-    """A Config of nested settings, or a ConfigError that lists all that is wrong in one line."""
+    """A Config from nested settings. Raises ConfigError, with all problems in one line."""
     try:
         return Config.model_validate(settings)
     except ValidationError as error:
@@ -264,7 +264,7 @@ def _parse(value: str) -> Any:
 
 
 def merge_settings(into: dict[str, Any], other: Mapping[str, Any]) -> None:
-    """Put nested settings over others. Nothing is dropped: a setting that the model does not take is refused later."""
+    """Merge nested settings into others. Nothing is dropped: settings that the model lacks are refused later."""
     for key, value in other.items():
         if isinstance(value, Mapping):
             below = into[key] if isinstance(into.get(key), dict) else {}

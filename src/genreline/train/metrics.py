@@ -37,7 +37,7 @@ def compute_scores(
     truth: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int, loss: float = float("nan")
 ) -> Scores:
     """The figures of predictions, as class numbers (N,), against the truth (N,)."""
-    # Imported here: it takes longer to import than all that a prediction needs, and a prediction needs no figures.
+    # Imported here: it takes longer to import than everything that a prediction needs.
     from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
     return Scores(

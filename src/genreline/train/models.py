@@ -177,11 +177,11 @@ class _ResidualBlock(nn.Module):
 class Standardise(nn.Module):
     """Bring every feature to mean 0 and deviation 1, with the training set's statistics.
 
-    They are buffers: they travel with the weights, from the training data to whoever loads the model.
+    They are buffers, so they are saved and loaded with the weights.
 
     Shape:
         (N, *shape) -> the same. Vectors (MFCCs) have a mean and a deviation for each number, pictures (melgrams) one
-        for all: their numbers share a unit, and a mean for each band would be a picture of how the data was recorded.
+        for all: their numbers share a unit, and a mean for each band would capture how the data was recorded.
     """
 
     mean: Tensor
@@ -201,7 +201,7 @@ class Standardise(nn.Module):
         self.deviation.copy_(torch.where(deviation > 1e-6, deviation, 1.0))
 
     def fit_blocks(self, blocks: Callable[[], Iterable[Tensor]]) -> None:
-        """`fit` for what memory does not hold: each call of `blocks` goes through all rows (n, *shape) anew."""
+        """`fit` for data larger than memory: each call of `blocks` iterates over all rows (n, *shape)."""
 
         def mean_of(function: Callable[[Tensor], Tensor]) -> Tensor:
             n, total = 0, torch.zeros_like(self.mean, dtype=torch.float64)
@@ -240,7 +240,7 @@ def _linear_layers(sizes: Sequence[int], activation: str | None, dropout: float)
 
 
 def _activation(name: str | None) -> list[nn.Module]:
-    """A fresh activation of torch.nn by name, or nothing for None; ConfigError for what is no activation."""
+    """A new activation of torch.nn by name, or nothing for None. Raises ConfigError if there is none."""
     if name is None:
         return []
     activation = getattr(nn.modules.activation, name, None)

@@ -1,7 +1,7 @@
-"""How weights are moved: the optimizer, its schedule, the weights of the classes, the averaging of the weights.
+"""How weights are updated: the optimizer, its schedule, the weights of the classes, the averaging of the weights.
 
-Optimizers and schedulers are torch's, by name, with whatever arguments they take. What they refuse is found out before
-the training begins, not in its last epoch.
+Optimizers and schedulers are torch's, by name, with any of their arguments. Invalid arguments are found before the
+training begins, not in its last epoch.
 """
 
 import copy
@@ -28,7 +28,7 @@ def build_optimizer(config: Config, network: nn.Module) -> Optimizer:
     probe = nn.Parameter(torch.zeros(2, 2))
     probe.grad = torch.zeros(2, 2)
     try:
-        kind([probe], **settings).step()  # some arguments, and the need for a closure, are only found out in a step
+        kind([probe], **settings).step()  # some invalid arguments, and the need for a closure, only show in a step
         made: Optimizer = kind(network.parameters(), **settings)
     except Exception as error:  # whatever torch makes of a user's settings
         raise ConfigError(f"optimizer: {name} refuses {settings} ({first_line(error)})") from error
@@ -96,7 +96,7 @@ def build_schedule(config: Config, optimizer: Optimizer, n_batches: int) -> Sche
     OneCycleLR and CyclicLR are made for steps by batch, the others for steps by epoch (torch's documentation).
 
     Raises:
-        ConfigError: what torch.optim.lr_scheduler does not take, were it in the run's last step.
+        ConfigError: torch.optim.lr_scheduler refuses the settings, in whichever step of the run.
     """
     if config.scheduler is None:
         return Schedule(None, by_batch=False)
@@ -116,7 +116,7 @@ def build_schedule(config: Config, optimizer: Optimizer, n_batches: int) -> Sche
         stand_in = torch.optim.SGD([nn.Parameter(torch.zeros(1))], config.optimizer.lr, momentum=0.9)
         rehearsal: Any = kind(stand_in, **settings)
         stand_in.step()
-        for _ in range(config.epochs * (n_batches if by_batch else 1)):  # the whole run: some refuse only the last step
+        for _ in range(config.epochs * (n_batches if by_batch else 1)):  # some fail only in the last step
             rehearsal.step(*arguments)
         made: Any = kind(optimizer, **settings)
     except Exception as error:  # whatever torch makes of a user's settings

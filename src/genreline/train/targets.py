@@ -1,4 +1,4 @@
-"""What training draws and aims at: how often each sample comes, and its label, or what teachers say of it."""
+"""What training draws and aims at: how often each sample is drawn, and its target, a label or teachers' predictions."""
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ def training_targets(config: Config, dataset: Dataset) -> Tensor:
     """The training set's class numbers (N,) int64; with teachers, probabilities (N, n_classes) float32.
 
     The probabilities are those of the teachers, averaged, and the label in proportion (Hinton et al. 2015, at a
-    temperature of 1). They are taken once, of the samples as they are, and serve for the varied ones too.
+    temperature of 1). They are computed once, from the unaugmented samples, and used for the augmented ones too.
 
     Raises:
         ConfigError: a teacher with other features or classes. CheckpointError: one that cannot be loaded.

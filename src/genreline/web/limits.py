@@ -20,8 +20,8 @@ class Limits:
         job_timeout_s: seconds that a worker may take for a job.
         job_memory_bytes: that a job may take beyond what its worker holds at rest.
         fetch_timeout_s: seconds that a URL may take until its file is here.
-        public_urls_only: whether URLs that lead to private, loopback or link-local addresses are refused. Only a test
-            on one machine has a reason to allow them.
+        public_urls_only: whether URLs that lead to private, loopback or link-local addresses are refused. Only tests
+            on one machine allow them.
         header_timeout_s: seconds until a request's headers must be there.
         idle_timeout_s: seconds without a byte of the body, or in which no byte of the answer is taken.
         read_rate: bytes a second of the answer that a client must take while more of it waits.

@@ -21,18 +21,18 @@ from genreline.web.limits import Limits
 from genreline.web.problems import overloaded
 from genreline.web.turns import Turns
 
-_LINE_BYTES = 2**22  # no honest answer has a line as long
+_LINE_BYTES = 2**22  # longer than any legitimate line
 _CONTENT_BYTES = 2**27
 _START_TIMEOUT_S = 120
 _CANCEL_TIMEOUT_S = 2
-_GRACE_S = 5  # after which the system ends a worker that this process did not end, because it is gone
+_GRACE_S = 5  # after which the system ends a worker if this process is gone
 _CHUNK = 2**18
 
 log = logging.getLogger("genreline.web")
 
 
 class _BrokenError(Exception):
-    """The worker has ended, or breaks the protocol; the text is for the client that sent the job."""
+    """The worker has ended or violated the protocol; the text is for the client that sent the job."""
 
 
 class Process:
@@ -91,7 +91,7 @@ class Process:
         return answer
 
     async def cancel(self) -> None:
-        """Have the job at hand ended. Raises _BrokenError if the worker does not within two seconds."""
+        """End the current job. Raises _BrokenError if the worker does not within two seconds."""
         if hasattr(signal, "SIGUSR1"):
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGUSR1)
@@ -103,7 +103,7 @@ class Process:
             raise _BrokenError from error
 
     async def kill(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process, whatever it is doing."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         await self._process.wait()
@@ -124,7 +124,7 @@ class Process:
 
 
 class Job:
-    """A piece of work, from the moment it is admitted. Its answers wait here, so that no listener holds up a worker."""
+    """A piece of work, from its admission on. Its answers are queued here, so that no client delays a worker."""
 
     def __init__(
         self, header: dict[str, Any], payload: BinaryIO | None = None, n_bytes: int = 0, client: str = ""
@@ -201,7 +201,7 @@ class Pool:
 
     @contextlib.asynccontextmanager
     async def job(self, job: Job) -> AsyncIterator[Job]:
-        """Have a job done while the block reads its answers; leaving the block early cancels it. Raises Problem 503."""
+        """Run a job while the block reads its answers; leaving the block early cancels it. Raises Problem 503."""
         self.check_room()
         self._waiting.add(job)
         task = self._spawn(self._do(job))
@@ -233,7 +233,7 @@ class Pool:
         except TimeoutError:
             job.outcome = "timeout"
             allowed = f"{self._limits.job_timeout_s:g} s that are allowed"
-            job.put(_error(503, f"{job.header['name']}: takes more than the {allowed}; send less of it"))
+            job.put(_error(503, f"{job.header['name']}: takes more than the {allowed}; send a shorter one"))
             self._spawn(process.kill())
         except Exception as error:  # it has ended, or breaks the protocol
             job.outcome = "crash"

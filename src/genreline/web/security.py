@@ -77,7 +77,7 @@ class RejectCrossSite:
 
 def _is_foreign(scope: Scope) -> bool:
     headers = Headers(scope=scope)
-    if site := headers.get("sec-fetch-site"):  # a browser, which knows best
+    if site := headers.get("sec-fetch-site"):  # sent by browsers
         return site not in ("same-origin", "none")
     origin = headers.get("origin")  # a browser where the page did not come by https nor from this machine
     return origin is not None and urlsplit(origin).netloc != headers.get("host", "")
@@ -200,7 +200,7 @@ def most_files() -> int:
 
 
 def log_briefly(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """A loop's exception handler that says in one line a second that files or memory have run out."""
+    """A loop's exception handler that logs exhausted files or memory in at most one line a second."""
     global _last_said_s
     error = context.get("exception")
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
@@ -253,7 +253,7 @@ def careful_protocol(limits: Limits) -> type[H11Protocol]:
             super().resume_writing()
 
         def _watch_reader(self) -> None:
-            """Drop the connection if the client reads too little within the timeout, else look again."""
+            """Drop the connection if the client reads too little within the timeout, else check again later."""
             waiting = self.transport.get_write_buffer_size()
 
             def look() -> None:

@@ -1,4 +1,4 @@
-"""Who is next for one of a few places: turns go round by client, so that no one's many requests delay another's."""
+"""Which client is next for one of a few places: clients take turns, so that no one's requests delay another's."""
 
 import asyncio
 from collections import Counter, deque
@@ -13,7 +13,7 @@ class Turns:
 
     Args:
         places: how many there are.
-        most_each: that one client may hold, also while no other waits. Default: all.
+        most_each: how many one client may hold, even while no other waits. Default: all.
     """
 
     def __init__(self, places: int, most_each: int | None = None) -> None:
