@@ -11,9 +11,14 @@ import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import huggingface_hub
+import numpy as np
 import pytest
+import soundfile
 from huggingface_hub import constants
+from typer.testing import CliRunner
 
+from genreline import Config, FeedForward, Model, Recognizer, save_model
+from genreline.cli import app
 from genreline.errors import CheckpointError, ConfigError, GenrelineError
 from genreline.fetch import hub as hub_module
 from genreline.fetch.hub import HubAddress, fetch_model, parse_address, push_files
@@ -395,3 +400,37 @@ def test_a_token_that_may_not_write_is_named_nowhere(hub, files, monkeypatch, tm
 def test_a_push_goes_to_an_owner_and_a_name(name, files):
     with pytest.raises(ConfigError):
         push_files(files, name)
+
+
+@pushes
+def test_a_model_goes_to_the_hub_and_predicts_from_there(hub, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_model(Model(FeedForward(26, 3), Config(), ("blues", "jazz", "rock")), "mine")
+    noise = np.random.default_rng(0).normal(0, 0.1, 24000).astype(np.float32)
+    soundfile.write("song.wav", noise, 8000, subtype="FLOAT")
+
+    assert CliRunner().invoke(app, ["push", "mine", "jones/mine"]).exit_code == 2
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    pushed = CliRunner().invoke(app, ["push", "mine", "jones/mine", "--license", "cc0-1.0"])
+    assert pushed.exit_code == 0, pushed.output
+    commit = hub.branches["jones/mine"]["main"]
+    assert f"hf://jones/mine@{commit}" in pushed.output
+    assert TOKEN not in pushed.output
+    assert hub.of("jones/mine")["README.md"].startswith(b"---\n")
+
+    expected = Recognizer.load("mine")("song.wav")
+    found = Recognizer.load("hf://jones/mine")("song.wav")
+    assert np.array_equal(found.probabilities, expected.probabilities)
+    assert found.model == f"jones--mine@{commit}"
+
+    command = ["predict", "song.wav", "--model", f"hf://jones/mine@{commit}", "--formats", "json"]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert json.loads((tmp_path / "song.json").read_text())["model"] == f"jones--mine@{commit}"
+
+
+def test_a_model_without_a_repository_is_one_line(hub, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("song.wav", np.zeros(8000), 8000)
+    result = CliRunner().invoke(app, ["predict", "song.wav", "--model", "hf://smith/jazz"])
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
+    assert result.output.startswith("error: hf://smith/jazz: is no repository")

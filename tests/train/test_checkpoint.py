@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from genreline.audio.features import FEATURE_SHAPES
 from genreline.data.loaders import make_loader, split_tensor
 from genreline.errors import CheckpointError
 from genreline.train import folder as model_folder
@@ -13,6 +14,7 @@ from genreline.train.checkpoint import Model, load_model, save_model
 from genreline.train.config import load_config
 from genreline.train.folder import Calibration
 from genreline.train.loop import fit, predict
+from genreline.train.models import build_network
 
 SETTINGS = {
     "mfccs": ["standardise=true", "model.activation=ReLU"],
@@ -160,4 +162,16 @@ def test_a_calibration_out_of_bounds_is_refused(trained, tmp_path, wrong):
     path = tmp_path / "model" / "model.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "calibration": wrong}))
     with pytest.raises(CheckpointError, match="is not a model that can be read"):
+        load_model(tmp_path / "model")
+
+
+def test_a_network_far_larger_than_its_weights_is_refused_before_it_takes_memory(tmp_path):
+    config = load_config(overrides=["features=melgrams", "model.name=resnet", "model.channels=[2, 2]"])
+    network = build_network(config, FEATURE_SHAPES["melgrams"], 2)
+    save_model(Model(network, config, ("blues", "jazz")), tmp_path / "model")
+    path = tmp_path / "model" / "model.json"
+    description = json.loads(path.read_text())
+    description["config"]["model"]["channels"] = [1024] * 100  # several gigabytes
+    path.write_text(json.dumps(description))
+    with pytest.raises(CheckpointError, match="in loading state_dict"):
         load_model(tmp_path / "model")

@@ -101,7 +101,8 @@ def options(
 
 
 for command in (
-    *(data.check, data.prepare, train.train, train.evaluate, train.export, predict.predict, predict.compare, web.serve),
+    *(data.check, data.prepare, train.train, train.evaluate, train.export, train.push),
+    *(predict.predict, predict.compare, web.serve),
     *(study.study, study.report, demo.demo),
 ):
     app.command()(command)

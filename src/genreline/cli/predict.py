@@ -26,7 +26,7 @@ def predict(
         ),
     ],
     model: Annotated[
-        str, typer.Option(metavar="MODEL", help="A model folder, or the name of one that ships.")
+        str, typer.Option(metavar="MODEL", help="A model folder, the name of one that ships, or hf://OWNER/NAME.")
     ] = "genres8-resnet",
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the timelines go.")] = Path(),
     formats: Annotated[str, typer.Option(help="Of csv,png,json,txt (Audacity),rttm,jams,html (a player).")] = "csv,png",
@@ -58,14 +58,16 @@ def predict(
     from genreline.files import check_writable
     from genreline.predict.files import parse_formats, predict_files
     from genreline.predict.recognizer import Recognizer
+    from genreline.train.folder import find_folder
 
     chosen = parse_formats(formats)
     check_writable(out)
-    recognizer = Recognizer.load(model, raw)  # first, so that a bad model is reported before any work
+    folder = find_folder(model)  # once, so that all processes load the same commit of a model on the hub
+    recognizer = Recognizer.load(folder, raw)  # first, so that a bad model is reported before any work
     fetched, failed = _fetched(audio)
     found = _songs(audio, fetched, out)
     results: dict[int, dict[str, Any]] = {}
-    running = predict_files(found, model, chosen, jobs, recognizer, strict, raw)
+    running = predict_files(found, str(folder), chosen, jobs, recognizer, strict, raw)
     with progress_bar() as progress, closing(running):
         for place, song in progress.track(running, len(found), description="predicting"):
             results[place] = song

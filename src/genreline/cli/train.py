@@ -211,6 +211,21 @@ def _add_graph(folder: Path) -> None:
         warn(f"no ONNX graph was added: {error}")
 
 
+def push(
+    model: ModelName,
+    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The repository on the Hugging Face hub.")],
+    license: Annotated[
+        str | None, typer.Option(metavar="ID", help="The model's, as mit or cc-by-4.0 (default: its card's).")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="A new repository is for its owner alone.")] = False,
+) -> None:
+    """Push a model, its card and its graph to the Hugging Face hub, in one commit; a new repository is made."""
+    from genreline.train.push import push_model
+
+    address = push_model(model, repository, license, private or None)
+    typer.echo(f"{model}: pushed\nnext: genreline predict song.mp3 --model {address}")
+
+
 def _show_epoch(progress: "Progress", task: Any, epoch: "Epoch") -> None:
     losses = f"train loss {epoch.train_loss:.3f}  val loss {epoch.val_loss:.3f}  val F1 {epoch.val_f1_macro:.3f}"
     losses += f"  lr {epoch.lr:.2g}"

@@ -60,7 +60,11 @@ class Recognizer:
 
     @classmethod
     def load(cls, model: str | Path = DEFAULT_MODEL, raw: bool = False) -> "Recognizer":
-        """The recognizer of a model folder, or of a model that ships, by name. Raises CheckpointError."""
+        """The recognizer of a model folder, of a model that ships, by name, or of `hf://owner/name@revision`.
+
+        Raises:
+            CheckpointError, ConfigError, GenrelineError: see `load_model`, and `genreline.fetch.hub.fetch_model`.
+        """
         return cls(load_model(model), raw)
 
     def __call__(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import nn
 
 from genreline.audio.decode import RATE_HZ
@@ -116,7 +117,10 @@ def load_model(name_or_folder: str | Path) -> Model:
         config = parse_config(content["config"], f"{folder / DESCRIPTION}")
         if content["features"] != _feature_definition(config.features):
             raise CheckpointError(f"{folder}: was trained on other features than this version computes; train it again")
-        network = build_network(config, FEATURE_SHAPES[config.features], len(described.classes))
+        shapes = FEATURE_SHAPES[config.features], len(described.classes)
+        with torch.device("meta"):  # takes no memory: a stranger's folder may describe a network that takes terabytes
+            build_network(config, *shapes).load_state_dict(weights, assign=True)
+        network = build_network(config, *shapes)
         network.load_state_dict(weights)
         return Model(
             network=network.eval(),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from genreline.errors import CheckpointError
+from genreline.fetch.hub import fetch_model, is_hub_address
 from genreline.files import digest_file, json_text, write_text
 
 FORMAT = 1
@@ -111,7 +112,12 @@ def read_description(name_or_folder: str | Path) -> Description:
 
 
 def find_folder(name_or_folder: str | Path) -> Path:
-    """The folder of a model, which may be one that ships, by name. Raises CheckpointError if there is none."""
+    """The folder of a model, which may be one that ships, by name, or one on the hub (`fetch_model`).
+
+    Raises CheckpointError if there is none.
+    """
+    if is_hub_address(str(name_or_folder)):
+        return fetch_model(str(name_or_folder))
     folder = Path(name_or_folder)
     if not folder.is_dir() and str(name_or_folder) in shipped_models():
         folder = shipped_folder() / str(name_or_folder)
