@@ -36,7 +36,7 @@
 # place, as `git+https://...`), and choose a GPU under *Runtime, Change runtime type* for step 1.6.
 
 # %%
-INSTALL_FROM = "genreline-0.1.0-py3-none-any.whl[youtube]"
+INSTALL_FROM = "genreline-0.1.0-py3-none-any.whl[train,youtube]"
 
 import importlib.util
 import shutil

@@ -25,11 +25,11 @@ from .errors import GenrelineError as GenrelineError
 from .fetch.cache import fetch as fetch
 from .fetch.cache import is_url as is_url
 from .fetch.cache import youtube_to_melgram as youtube_to_melgram
+from .predict.infer import infer as infer
 from .predict.player import save_player as save_player
 from .predict.plot import draw as draw
 from .predict.plot import save_picture as save_picture
 from .predict.recognizer import Recognizer as Recognizer
-from .predict.recognizer import infer as infer
 from .predict.timeline import Timeline as Timeline
 from .study.notebook import show_study as show_study
 from .train.checkpoint import Model as Model

@@ -43,6 +43,24 @@ class CheckpointError(GenrelineError):
     """A model folder that is missing, incomplete, damaged or made by another version."""
 
 
+class MissingError(GenrelineError):
+    """A package that this part of genreline needs, and that `pip install genreline` alone does not bring."""
+
+    def __init__(self, what: str, error: ModuleNotFoundError) -> None:
+        package = (error.name or "").partition(".")[0]
+        extra = _EXTRAS.get(package)
+        how = f"genreline[{extra}]" if extra else package
+        super().__init__(f"{what}: {package} is missing; pip install '{how}' brings it")
+
+
+_EXTRAS = {
+    **dict.fromkeys(("torch", "sklearn", "scipy", "safetensors", "onnx", "onnxscript", "pydantic"), "train"),
+    **dict.fromkeys(("fastapi", "fastapi_offline", "prometheus_client", "multipart", "python_multipart"), "web"),
+    **dict.fromkeys(("starlette", "uvicorn"), "web"),
+}
+"""The extra of genreline that brings each package."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: the most similar known name or, if none is similar, some known names.
 

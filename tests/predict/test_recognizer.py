@@ -11,7 +11,8 @@ from genreline.audio.features import melgrams, segments
 from genreline.data.loaders import make_loader, split_tensor
 from genreline.errors import AudioError, CheckpointError, ConfigError
 from genreline.predict.context import Context
-from genreline.predict.recognizer import Recognizer, infer
+from genreline.predict.infer import infer
+from genreline.predict.recognizer import Recognizer
 from genreline.train.checkpoint import Model, load_model
 from genreline.train.config import load_config
 from genreline.train.folder import Calibration

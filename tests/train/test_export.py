@@ -110,7 +110,7 @@ def folder(tmp_path_factory):
     copy = tmp_path_factory.mktemp("models") / "mine"
     save_model(load_model("course-fnn"), copy)
     assert read_description(copy).graph_digest is None
-    with pytest.raises(CheckpointError, match="has no ONNX graph; add one with: genreline export"):
+    with pytest.raises(CheckpointError, match="has no ONNX graph; add it by genreline export"):
         read_description(copy).graph()
     add_graph(copy)
     return copy

@@ -20,7 +20,7 @@ import typer
 from genreline.cli import data, demo, predict, study, train, web
 from genreline.cli.signals import Terminated, ended_by_signals
 from genreline.cli.terminal import complain
-from genreline.errors import GenrelineError
+from genreline.errors import GenrelineError, MissingError
 
 _UsageError: Any = typer.BadParameter.__base__  # typer has no public name for it
 
@@ -41,6 +41,11 @@ class Commands(typer.core.TyperGroup):
                 return super().invoke(ctx)
         except GenrelineError as error:
             complain(error)
+            raise typer.Exit(2) from error
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("genreline"):
+                raise
+            complain(MissingError(ctx.invoked_subcommand or "genreline", error))
             raise typer.Exit(2) from error
         except KeyboardInterrupt as interrupt:
             is_terminated = isinstance(interrupt, Terminated)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genreline.cli.options import ModelName
+from genreline.cli.options import EngineName, ModelName
 from genreline.cli.terminal import AsJson, complain, note, print_json, print_table, progress_bar
 from genreline.errors import ConfigError, GenrelineError
 
@@ -38,6 +38,7 @@ def predict(
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Write nothing for a file that ends early.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Predict each second alone, without its neighbours.")] = False,
+    engine: EngineName = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the timeline of each song, STEM.csv and STEM.png, and print a summary; exit 1 if a song failed.
@@ -50,7 +51,7 @@ def predict(
     if "-" in audio:
         if len(audio) > 1 or as_json:
             raise ConfigError("-: a stream must be the only input, and its output is CSV; omit other files and --json")
-        _predict_stream(model, raw_rate_hz, raw)
+        _predict_stream(model, raw_rate_hz, raw, engine)
         return
     if raw_rate_hz is not None:
         raise ConfigError("--raw-rate-hz: only applies to a stream; give - instead of files")
@@ -63,11 +64,11 @@ def predict(
     chosen = parse_formats(formats)
     check_writable(out)
     folder = find_folder(model)  # once, so that all processes load the same commit of a model on the hub
-    recognizer = Recognizer.load(folder, raw)  # first, so that a bad model is reported before any work
+    recognizer = Recognizer.load(folder, raw, engine)  # first, so that a bad model is reported before any work
     fetched, failed = _fetched(audio)
     found = _songs(audio, fetched, out)
     results: dict[int, dict[str, Any]] = {}
-    running = predict_files(found, str(folder), chosen, jobs, recognizer, strict, raw)
+    running = predict_files(found, str(folder), chosen, jobs, recognizer, strict, raw, engine)
     with progress_bar() as progress, closing(running):
         for place, song in progress.track(running, len(found), description="predicting"):
             results[place] = song
@@ -116,13 +117,19 @@ def compare(
 ) -> None:
     """Compare the share of seconds that a model labels right in songs with that on its test set (step 4.3)."""
     from genreline.files import check_writable
-    from genreline.predict.compare import compare_songs, figures_on_test, pair_labels, save_comparison, summary
-    from genreline.train.checkpoint import load_model
+    from genreline.predict.compare import compare_songs, pair_labels, recorded_figures, save_comparison, summary
+    from genreline.predict.engines import Engine, load_engine
 
-    loaded = load_model(model)
+    loaded: Engine = load_engine(model)
     pairs = pair_labels(songs, label, loaded.classes)
     check_writable(out.parent)
-    test = figures_on_test(loaded, data)
+    if data is None:
+        test = recorded_figures(loaded)
+    else:
+        from genreline.predict.compare import figures_on_test
+        from genreline.train.checkpoint import load_model
+
+        test = figures_on_test(load_model(model), data)
     fetched, failed = _fetched(songs)
     labelled = [(song, name) for source, name in pairs for song in _songs([source], fetched, Path())]
     with progress_bar() as progress:
@@ -166,11 +173,11 @@ def compare(
         raise typer.Exit(1)
 
 
-def _predict_stream(model: str, raw_rate_hz: int | None, raw: bool) -> None:
+def _predict_stream(model: str, raw_rate_hz: int | None, raw: bool, engine: str | None) -> None:
     from genreline.predict.recognizer import Recognizer
     from genreline.predict.stream import predict_stream
 
-    recognizer = Recognizer.load(model, raw)
+    recognizer = Recognizer.load(model, raw, engine)
     with open(0, "rb", buffering=0, closefd=False) as stdin:
         predict_stream(recognizer, stdin, sys.stdout, raw_rate_hz)
 

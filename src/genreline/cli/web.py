@@ -4,8 +4,6 @@ from typing import Annotated
 
 import typer
 
-from genreline.errors import ConfigError
-
 
 def serve(
     host: Annotated[
@@ -26,10 +24,7 @@ def serve(
     import signal
 
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # uvicorn drains, and then ends by it
-    try:
-        from genreline.web.limits import Limits
-        from genreline.web.serve import serve
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"serve: {error.name} is missing; pip install 'genreline[web]' brings it") from error
+    from genreline.web.limits import Limits
+    from genreline.web.serve import serve
 
     serve(host, port, root_path, allow_urls, Limits(workers=workers), host_name or ())

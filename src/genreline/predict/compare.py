@@ -2,21 +2,22 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from genreline.audio.names import title_of
-from genreline.data.layout import load_split
 from genreline.errors import DataError, GenrelineError
 from genreline.files import replacing
+from genreline.predict.engines import Engine
 from genreline.predict.files import SongTask
 from genreline.predict.recognizer import Recognizer
 from genreline.predict.style import ellipsize, fonts_for, plain_style
-from genreline.train.checkpoint import Model
-from genreline.train.evaluate import evaluate_model
+
+if TYPE_CHECKING:
+    from genreline.train.checkpoint import Model
 
 _SONG, _TEST, _INK, _FAINT = "#00588f", "#1c2126", "#1c2126", "#626a72"
 
@@ -35,7 +36,7 @@ def pair_labels(songs: Sequence[str], labels: Sequence[str], classes: Sequence[s
     return list(zip(songs, each, strict=True))
 
 
-def compare_songs(model: Model, songs: Sequence[tuple[SongTask, str]]) -> Iterator[dict[str, Any]]:
+def compare_songs(model: Engine, songs: Sequence[tuple[SongTask, str]]) -> Iterator[dict[str, Any]]:
     """Predict songs whose genre is known; yield a record of each, in their order, as it is done.
 
     Yields:
@@ -65,17 +66,21 @@ def compare_songs(model: Model, songs: Sequence[tuple[SongTask, str]]) -> Iterat
         }
 
 
-def figures_on_test(model: Model, data: str | Path | None = None) -> dict[str, Any] | None:
-    """The model on the test set of `data`: n, accuracy, f1_macro, recall (by class).
+def recorded_figures(model: Engine) -> dict[str, Any] | None:
+    """The model on its test set, as its folder recorded it: n, accuracy and f1_macro; None if it recorded nothing."""
+    recorded = model.metrics.get("test")
+    return {key: recorded[key] for key in ("n", "accuracy", "f1_macro")} if recorded else None
 
-    Without `data`, what the model's folder recorded: n, accuracy and f1_macro; None if it recorded nothing.
+
+def figures_on_test(model: "Model", data: str | Path) -> dict[str, Any]:
+    """The model on the test set of `data`: n, accuracy, f1_macro, recall (by class). Needs PyTorch.
 
     Raises:
         DataError: no such dataset, or labels that the model does not know.
     """
-    if data is None:
-        recorded = model.metrics.get("test")
-        return {key: recorded[key] for key in ("n", "accuracy", "f1_macro")} if recorded else None
+    from genreline.data.layout import load_split
+    from genreline.train.evaluate import evaluate_model
+
     split = load_split(Path(data), "test", model.config.features)
     figures = evaluate_model(model, split, f"{Path(data) / 'test'}")
     recall = {name: each["recall"] for name, each in figures["per_class"].items()}
@@ -94,7 +99,7 @@ def draw_comparison(songs: Sequence[Mapping[str, Any]], test: Mapping[str, Any] 
 
     Args:
         songs: of `compare_songs`, those without an error; at least one.
-        test: of `figures_on_test`.
+        test: of `figures_on_test` or `recorded_figures`.
     """
     ax = Figure(figsize=(8, 1.6 + 0.4 * len(songs)), layout=ConstrainedLayoutEngine(w_pad=0.15)).add_subplot()
     places = np.arange(len(songs))

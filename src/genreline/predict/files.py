@@ -44,6 +44,7 @@ class _PredictTask:
     formats: tuple[str, ...]
     strict: bool
     raw: bool
+    engine: str | None
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
@@ -100,6 +101,7 @@ def predict_files(
     recognizer: Recognizer | None = None,
     strict: bool = False,
     raw: bool = False,
+    engine: str | None = None,
 ) -> Generator[tuple[int, dict[str, Any]], None, None]:
     """Write each song's timeline in each format; yield (its place in `songs`, its record) as each is done.
 
@@ -112,6 +114,7 @@ def predict_files(
         recognizer: the model, if it is loaded already. Other processes load it by its name.
         strict: write nothing for a file that ends early.
         raw: predict each second alone (`Recognizer`).
+        engine: `onnx` or `torch` (`Recognizer.load`).
 
     Raises:
         CheckpointError: the model cannot be loaded.
@@ -119,11 +122,11 @@ def predict_files(
     if jobs is None:
         jobs = min(os.cpu_count() or 1, -(-len(songs) // _SONGS_A_PROCESS))
     if jobs == 1 or len(songs) <= 1:
-        recognizer = recognizer or Recognizer.load(model, raw)
+        recognizer = recognizer or Recognizer.load(model, raw, engine)
         for i, song in enumerate(songs):
             yield i, _predict_file(song, recognizer, formats, strict)
         return
-    tasks = [_PredictTask(song, model, formats, strict, raw) for song in songs]
+    tasks = [_PredictTask(song, model, formats, strict, raw, engine) for song in songs]
     places = {task: i for i, task in enumerate(tasks)}
     with closing(
         map_unordered(_predict_in_worker, tasks, min(jobs, len(songs)), processor_s=_processor_s, lost=_lost)
@@ -142,10 +145,7 @@ def _lost(task: _PredictTask, what: str) -> dict[str, Any]:
 
 def _predict_in_worker(task: _PredictTask) -> dict[str, Any]:
     """Write one song's timeline, in one of several processes, which share the cores."""
-    import torch
-
-    torch.set_num_threads(1)
-    return _predict_file(task.song, _load_once(task.model, task.raw), task.formats, task.strict)
+    return _predict_file(task.song, _load_once(task.model, task.raw, task.engine), task.formats, task.strict)
 
 
 def _predict_file(song: SongTask, recognizer: Recognizer, formats: tuple[str, ...], strict: bool) -> dict[str, Any]:
@@ -214,6 +214,6 @@ def _readable_again(path: Path) -> Iterator[Path | BinaryIO]:
 
 
 @cache
-def _load_once(model: str, raw: bool) -> Recognizer:
+def _load_once(model: str, raw: bool, engine: str | None) -> Recognizer:
     """The recognizer of a model, which a worker process loads for its first song and keeps."""
-    return Recognizer.load(model, raw)
+    return Recognizer.load(model, raw, engine, n_threads=1)

@@ -1,42 +1,33 @@
 """A model and a sound become a timeline. Read this first to follow a song through genreline.
 
-Three steps, each usable alone: `features()` of a waveform's segments (audio/features.py), `infer` from features to
-predictions, and the Recognizer from any sound to a Timeline.
+An engine (engines.py) turns a sound's seconds into probabilities, and the Recognizer any sound into a Timeline. By
+hand, an engine's work is two steps: `features()` of a waveform's segments (audio/features.py), and `infer` (infer.py).
 """
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from genreline.audio.decode import RATE_HZ, AudioSource, Waveform, blocks, bounded, resampled_blocks, source_name
-from genreline.audio.features import features, segments
 from genreline.audio.names import title_of
-from genreline.audio.seconds import SHORTEST_S, are_silent
-from genreline.data.loaders import Loader, make_loader
+from genreline.audio.seconds import SHORTEST_S, are_silent, cut_seconds
 from genreline.errors import AudioError, ConfigError, TruncatedError
 from genreline.predict.context import Context
+from genreline.predict.engines import Engine, load_engine
 from genreline.predict.timeline import Timeline
-from genreline.train.checkpoint import Model, load_model
-from genreline.train.loop import evaluating
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from typing_extensions import TypeIs
 
 DEFAULT_MODEL = "genres8-resnet"
 
-Array = NDArray[Any] | Tensor
+Array = Union[NDArray[Any], "Tensor"]
 """Samples that come from no file: one channel, (samples,) floats."""
-
-
-@torch.no_grad()
-def infer(loader: Iterable[tuple[Tensor, ...]] | Loader, model: nn.Module) -> list[int]:
-    """The model's predictions, as class numbers in its order; the loader needs shuffle=False (assignment, step 4.1).
-
-    Batches are (inputs,) or (inputs, anything else), on the model's device.
-    """
-    return [number for batch in loader for number in _probabilities(model, batch[0]).argmax(dim=1).tolist()]
 
 
 class Recognizer:
@@ -47,11 +38,12 @@ class Recognizer:
     >>> timeline.dominant
 
     Args:
-        model: whose calibration says whether a second's label depends on its neighbours (`context`).
+        model: a `Model`, or what `load` loads; its calibration says whether a second's label depends on its neighbours
+            (`context`).
         raw: predict each second alone, as `infer` does, whatever the model says.
     """
 
-    def __init__(self, model: Model, raw: bool = False) -> None:
+    def __init__(self, model: Engine, raw: bool = False) -> None:
         self.model = model
         calibration = model.calibration
         self.context = None
@@ -59,13 +51,24 @@ class Recognizer:
             self.context = Context(calibration.stay, calibration.evidence)
 
     @classmethod
-    def load(cls, model: str | Path = DEFAULT_MODEL, raw: bool = False) -> "Recognizer":
+    def load(
+        cls,
+        model: str | Path = DEFAULT_MODEL,
+        raw: bool = False,
+        engine: str | None = None,
+        n_threads: int | None = None,
+    ) -> "Recognizer":
         """The recognizer of a model folder, of a model that ships, by name, or of `hf://owner/name@revision`.
 
+        Args:
+            engine: what predicts, `onnx`, which needs no PyTorch, or `torch` (default: `onnx` if there is a graph).
+            n_threads: that predicting may use (default: one for each core).
+
         Raises:
-            CheckpointError, ConfigError, GenrelineError: see `load_model`, and `genreline.fetch.hub.fetch_model`.
+            CheckpointError: there is no such model, or it is damaged.
+            GenrelineError: there is no such engine, or it is not installed; see also `genreline.fetch.hub.fetch_model`.
         """
-        return cls(load_model(model), raw)
+        return cls(load_engine(model, engine, n_threads), raw)
 
     def __call__(
         self, source: AudioSource | Array, rate_hz: int | None = None, max_duration_s: float | None = None
@@ -89,7 +92,7 @@ class Recognizer:
             ConfigError: `rate_hz` is given for a file.
         """
         title = ""
-        if isinstance(source, np.ndarray | Tensor):
+        if isinstance(source, np.ndarray) or _is_tensor(source):
             waveforms = resampled_blocks([_mono(source)], RATE_HZ if rate_hz is None else rate_hz)
         elif rate_hz is not None:
             raise ConfigError("rate_hz: a file states its own rate; leave rate_hz out, or give an array")
@@ -163,20 +166,19 @@ class Recognizer:
         probabilities = np.full((-(-len(waveform) // RATE_HZ), len(self.model.classes)), np.nan, np.float32)
         has_sound = ~are_silent(waveform)
         if has_sound.any():
-            cut = segments(waveform)[torch.from_numpy(has_sound)]
-            inputs = features(cut, self.model.config.features).float()
-            temperature = self.model.calibration.temperature
-            rows = [
-                _probabilities(self.model.network, batch, temperature)
-                for (batch,) in make_loader(inputs, batch_size=64)
-            ]
-            probabilities[has_sound] = torch.cat(rows).numpy()
+            probabilities[has_sound] = self.model.probabilities(cut_seconds(waveform)[has_sound])
         return probabilities
+
+
+def _is_tensor(source: object) -> "TypeIs[Tensor]":
+    """Whether it is a tensor, of which there can be none where PyTorch is not imported."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(source, torch.Tensor)
 
 
 def _mono(waveform: Array) -> Waveform:
     """The samples of an array as float32. Raises AudioError if it is not one channel of floats."""
-    if isinstance(waveform, Tensor):
+    if _is_tensor(waveform):
         waveform = waveform.detach().cpu().numpy()
     if not isinstance(waveform, np.ndarray):
         raise AudioError(f"waveform: is of type {type(waveform).__name__}; give an array (samples,) of floats")
@@ -202,10 +204,3 @@ def _whole_seconds(waveforms: Iterable[Waveform]) -> Iterator[Waveform]:
             )
         n_last = len(waveform)
         yield waveform
-
-
-@torch.no_grad()
-def _probabilities(model: nn.Module, inputs: Tensor, temperature: float = 1.0) -> Tensor:
-    """(N, *shape) -> (N, n_classes) that sum to 1, with the model in evaluation mode."""
-    with evaluating(model):
-        return torch.softmax(model(inputs) / temperature, dim=1)

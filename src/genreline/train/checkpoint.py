@@ -6,13 +6,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from genreline.audio.decode import RATE_HZ
-from genreline.audio.features import FEATURE_SHAPES, N_FFT, N_MELS, N_MFCC
+from genreline.audio.features import FEATURE_SHAPES, N_FFT, N_MELS, N_MFCC, features
 from genreline.data.layout import Dataset
 from genreline.errors import CheckpointError, ConfigError
 from genreline.files import replacing
@@ -28,7 +30,7 @@ from genreline.train.folder import (
     weights_file,
     write_description,
 )
-from genreline.train.models import build_network
+from genreline.train.models import build_network, evaluating
 
 if TYPE_CHECKING:  # training loads models to learn from
     from genreline.train.loop import FitResult
@@ -57,6 +59,24 @@ class Model:
     training: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     calibration: Calibration = field(default_factory=Calibration)
+
+    @property
+    def features(self) -> str:
+        """The kind of features that the network takes, `mfccs` or `melgrams`."""
+        return self.config.features
+
+    @torch.no_grad()
+    def probabilities(self, seconds: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Predict each second alone, by PyTorch.
+
+        Shape:
+            seconds: (N, 8000), mono, 8 kHz -> (N, n_classes), rows sum to 1
+        """
+        inputs = features(seconds, self.features).float()
+        with evaluating(self.network):
+            logits = torch.cat([self.network(batch) for batch in torch.split(inputs, 64)])
+        rows: NDArray[np.float32] = torch.softmax(logits / self.calibration.temperature, dim=1).numpy()
+        return rows
 
     @classmethod
     def from_fit(cls, run: "FitResult", dataset: Dataset) -> Self:

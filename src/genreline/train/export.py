@@ -32,7 +32,7 @@ from genreline.files import replacing
 from genreline.provenance import versions
 from genreline.train.checkpoint import Model, load_model, weights_of
 from genreline.train.folder import graph_file, read_description, write_description
-from genreline.train.loop import evaluating
+from genreline.train.models import evaluating
 
 _LIMITS = (
     "Predicts the genre of a second of 8 kHz mono audio; what sounds above 4 kHz is lost. Feed it whole seconds only, "

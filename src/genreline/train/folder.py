@@ -71,7 +71,7 @@ class Description:
     def graph(self) -> Path:
         """The ONNX file, beside the weights that it needs. Raises CheckpointError, as `weights`."""
         if self.graph_digest is None:
-            raise CheckpointError(f"{self.folder}: has no ONNX graph; add one with: genreline export {self.folder}")
+            raise CheckpointError(f"{self.folder}: has no ONNX graph; add it by genreline export {self.folder}")
         self.weights()
         return self._checked(graph_file(self.graph_digest), self.graph_digest)
 

@@ -27,7 +27,7 @@ from genreline.errors import ConfigError, first_line
 from genreline.train.augment import build_augmentation
 from genreline.train.config import Config
 from genreline.train.metrics import Scores, compute_scores
-from genreline.train.models import Standardise, build_network
+from genreline.train.models import Standardise, build_network, evaluating
 from genreline.train.optim import AveragedWeights, build_optimizer, build_schedule, class_weights
 from genreline.train.resume import RunState
 from genreline.train.targets import sample_weights, training_targets
@@ -108,18 +108,6 @@ def predict(loader: Batches, network: nn.Module) -> tuple[Tensor, Tensor]:
     with evaluating(network):
         pairs = [(network(inputs), targets) for inputs, targets in loader]
     return torch.cat([logits for logits, _ in pairs]), torch.cat([targets for _, targets in pairs])
-
-
-@contextlib.contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """The network in evaluation mode meanwhile; afterwards each of its modules is in the mode that it was in."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 @dataclass(frozen=True)

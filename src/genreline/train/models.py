@@ -2,7 +2,8 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 
 import torch
@@ -224,6 +225,18 @@ def build_network(config: Config, input_shape: Sequence[int], n_classes: int) ->
     kinds: dict[str, Callable[..., nn.Module]] = {"fnn": FeedForward, "cnn": ConvNet, "resnet": ResNet}
     network = kinds[config.model.name](input_shape, n_classes, **config.model.model_dump(exclude={"name"}))
     return nn.Sequential(Standardise(input_shape), network) if config.standardise else network
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """The network in evaluation mode meanwhile; afterwards each of its modules is in the mode that it was in."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def _conv_size(size: int, padding: int, pooling: int) -> int:

@@ -1,4 +1,4 @@
-"""A pool of worker processes that are warm: each has torch and the models loaded, and does one job at a time.
+"""A pool of worker processes that are warm: each has the models loaded, and does one job at a time.
 
 A worker that dies, takes too long or does not end a cancelled job is killed and replaced; its job ends with an
 error, and no other job notices. See worker.py for the protocol between them.

@@ -17,7 +17,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
-import torch
 from numpy.typing import NDArray
 
 from genreline.audio.decode import RATE_HZ, blocks, bounded
@@ -26,7 +25,6 @@ from genreline.errors import GenrelineError, TooLongError, TruncatedError, first
 from genreline.predict.player import to_html
 from genreline.predict.recognizer import DEFAULT_MODEL, Recognizer
 from genreline.predict.timeline import Timeline, format_time
-from genreline.train.checkpoint import load_model
 from genreline.train.folder import shipped_models
 from genreline.web.sandbox import die_with_parent, limit_processor_time, limit_resources
 
@@ -42,7 +40,7 @@ class Worker:
     def __init__(self, jobs: BinaryIO, answers: BinaryIO) -> None:
         self._jobs, self._answers = jobs, answers
         self._cancelled = False
-        self._recognizers = {name: Recognizer(load_model(name)) for name in shipped_models()}
+        self._recognizers = {name: Recognizer.load(name, n_threads=1) for name in shipped_models()}
         self._kinds: dict[str, Callable[[dict[str, Any], bytes], None]] = {
             "listen": self._listen,
             "render": self._render,
@@ -55,7 +53,7 @@ class Worker:
             {
                 "name": name,
                 "classes": recognizer.model.classes,
-                "features": recognizer.model.config.features,
+                "features": recognizer.model.features,
                 "metrics": recognizer.model.metrics,
                 "default": name == DEFAULT_MODEL,
             }
@@ -225,7 +223,6 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
-    torch.set_num_threads(1)
     worker = Worker(sys.stdin.buffer, answers)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGUSR1"):
