@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo check lint fast docs notebook colab results release-check
+.PHONY: demo check lint fast docs fuzz notebook colab results release-check
 
 demo: .venv/installed
 	$(BIN)/genreline demo
@@ -20,6 +20,11 @@ lint: .venv/installed
 # The tests without the slow ones: browser, Ray, notebook, attacks, demo, processes.
 fast: .venv/installed
 	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
+
+# Read mutated copies of the files in fuzz/corpus, for so many seconds; failures are added to it, for `make check` to read.
+SECONDS ?= 60
+fuzz: .venv/installed
+	$(BIN)/python -m fuzz.run $(SECONDS)
 
 # The site, in build/site/index.html; it also opens from disk.
 docs: .venv/installed

@@ -2,6 +2,7 @@ import io
 import struct
 import subprocess
 import sys
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -11,7 +12,7 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genreline.audio.decode import blocks, decode
+from genreline.audio.decode import arriving, blocks, decode
 from genreline.errors import AudioError
 
 RATE_HZ = 44100
@@ -208,7 +209,7 @@ def test_samples_that_are_no_sound_are_an_error(bad):
     waveform[5000] = bad
     buffer = io.BytesIO()
     soundfile.write(buffer, waveform, 8000, format="WAV", subtype="FLOAT")
-    with pytest.raises(AudioError, match="no sound"):
+    with pytest.raises(AudioError, match="not sound"):
         decode(buffer.getvalue())
 
 
@@ -260,6 +261,49 @@ def test_a_missing_file_and_a_folder_are_errors(tmp_path):
         decode(tmp_path / "nothing.wav")
     with pytest.raises(AudioError, match="cannot be read"):
         decode(tmp_path)
+
+
+@pytest.mark.parametrize("n_channels", [7, 8, 9, 33])
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_many_channels_by_ffmpeg_are_those_of_libsndfile(n_channels, subtype):
+    data = io.BytesIO()
+    noise = np.random.default_rng(0).normal(0, 0.1, (4000, n_channels))
+    soundfile.write(data, noise, 16_000, format="WAV", subtype=subtype)
+    by_ffmpeg = np.concatenate(list(arriving(io.BytesIO(data.getvalue()))))
+    np.testing.assert_allclose(by_ffmpeg, decode(data.getvalue()), atol=1e-6)
+
+
+def test_seven_channels_and_a_bass_in_an_m4a(tmp_path):
+    """PyAV reads beyond the last plane of a frame of eight."""
+    path = tmp_path / "surround.m4a"
+    with av.open(str(path), "w", format="mp4") as out:
+        stream = out.add_stream("aac", rate=48_000, layout="7.1")
+        tone = 0.3 * np.sin(2 * np.pi * 440 / 48_000 * np.arange(48_000)).astype(np.float32)
+        resampler = av.AudioResampler("fltp", "7.1", 48_000, frame_size=1024)
+        frame = av.AudioFrame.from_ndarray(np.repeat(tone, 8)[None], "flt", "7.1")
+        frame.rate, frame.pts, frame.time_base = 48_000, 0, Fraction(1, 48_000)
+        for each in [*resampler.resample(frame), *resampler.resample(None)]:
+            out.mux(stream.encode(each))
+        out.mux(stream.encode(None))
+    waveform = decode(path)
+    assert len(waveform) / 8000 == pytest.approx(1, abs=0.03)
+    assert np.abs(np.fft.rfft(waveform[:8000])).argmax() == 440
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "aiff", "mp3", "ogg"])
+def test_more_samples_than_allowed_are_not_decoded(kind):
+    data = encode(kind, STEREO)
+    n_samples = STEREO.size
+    assert np.array_equal(np.concatenate(list(blocks(data, max_samples=2 * n_samples))), decode(data))
+    with pytest.raises(AudioError, match=r"more than .* samples in all its channels"):
+        list(blocks(data, max_samples=n_samples // 2))
+
+
+def test_what_states_too_many_samples_is_refused_before_decoding(monkeypatch):
+    monkeypatch.setattr("genreline.audio.decode._chunks", lambda *_: pytest.fail("decodes"))
+    for kind in ("wav", "flac"):
+        with pytest.raises(AudioError, match="more than 1,000 samples"):
+            list(blocks(encode(kind, STEREO), max_samples=1000))
 
 
 def test_a_video_without_sound_is_an_error(tmp_path):

@@ -84,6 +84,14 @@ def test_rows_are_the_features_of_the_seconds(folders, tmp_path):
     assert report.problems == report.warnings == []
 
 
+@pytest.mark.parametrize("text", ["{", "[]", "7", "{}", "[" * 100_000, "\ufffd", ""])
+def test_a_damaged_manifest_is_said(folders, tmp_path, text):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "manifest.json").write_text(text)
+    with pytest.raises(DataError, match=r"manifest\.json: is no manifest of a preparation"):
+        prepare(folders, tmp_path / "out")
+
+
 def test_the_manifest_tells_what_is_there(folders, tmp_path):
     manifest = prepare(folders, tmp_path / "out", kinds=["melgrams"])
     assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == manifest

@@ -250,6 +250,8 @@ def test_the_studies_that_ship_answer_the_steps(shared):
     ("text", "message"),
     [
         ("step = ", "is not TOML"),
+        ("step = " + "9" * 5000, "is not TOML"),
+        ("step = " + "[" * 5000, "is not TOML"),
         ('step = "1"', "question: Field required"),
         (STUDY + "\n[colours]\n", "colours: Extra inputs"),
         (STUDY.replace('"Adam"', '"SGD"'), "two variants have the id SGD"),

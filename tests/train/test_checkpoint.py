@@ -1,8 +1,11 @@
 import copy
 import dataclasses
 import json
+import resource
+import sys
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -109,6 +112,20 @@ def test_a_damaged_folder_is_said(trained, tmp_path, damage, message):
         load_model(tmp_path)
     assert str(tmp_path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts memory as Linux does")
+def test_a_network_that_is_larger_than_its_weights_takes_no_memory(tmp_path):
+    config = load_config(overrides=["features=melgrams", "model.name=resnet", "model.channels=[2, 3]"])
+    save_model(Model(build_network(config, (21, 128), 3), config, ("a", "b", "c")), tmp_path)
+    edit(tmp_path, config={"features": "melgrams", "model": {"name": "resnet", "channels": [1024] * 64}})  # 4.8 GB
+    limits = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (psutil.Process().memory_info().data + 500_000_000, limits[1]))
+    try:
+        with pytest.raises(CheckpointError, match="is not a model that can be read"):
+            load_model(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, limits)
 
 
 def weights(folder):

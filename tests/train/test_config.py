@@ -72,9 +72,13 @@ def test_all_problems_are_told():
 def test_a_bad_file_is_said(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path / "none.toml")
-    (tmp_path / "bad.toml").write_text("epochs = \n")
-    with pytest.raises(ConfigError, match="is not TOML"):
-        load_config(tmp_path / "bad.toml")
+    for text in ("epochs = \n", "epochs = " + "9" * 5000, "epochs = " + "[" * 5000):
+        (tmp_path / "bad.toml").write_text(text)
+        with pytest.raises(ConfigError, match="is not TOML"):
+            load_config(tmp_path / "bad.toml")
+    for value in ("9" * 5000, "[" * 5000):
+        with pytest.raises(ConfigError, match=r"^configuration: epochs"):
+            load_config(overrides=[f"epochs={value}"])
 
 
 def test_the_digest_is_of_the_resolved_configuration():

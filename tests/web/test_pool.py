@@ -16,8 +16,8 @@ pytestmark = pytest.mark.slow
 
 
 def listen(data, **options):
-    header = {"kind": "listen", "name": "song.wav", "model": "course-fnn", "max_duration_s": 3600}
-    return Job(header | options, io.BytesIO(data), len(data))
+    header = {"kind": "listen", "name": "song.wav", "title": "", "model": "course-fnn"}
+    return Job(header | {"max_duration_s": 3600, "max_samples": 10**9} | options, io.BytesIO(data), len(data))
 
 
 async def last_answer(pool, job):

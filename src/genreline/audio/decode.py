@@ -7,6 +7,7 @@ formats that contain the sound themselves, because playlists and the like make i
 libsndfile never parses a wav's chunks.
 """
 
+import errno
 import os
 import re
 import shutil
@@ -43,6 +44,7 @@ CHUNK = 65536  # frames that a decoder hands over at a time, or some fewer
 
 _UNRECOGNISED = 1  # libsndfile's code for a file of none of its formats
 _DECLARED = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")  # in libsndfile's log of a file
+_BY_MPG123 = re.compile(rb"mpg123|^(Note|Warning|Info): |^\s*$")  # lines that it prints
 _CONTAINERS = "mov,matroska,asf,aac,mp3,ogg,flac,wav,w64,aiff,au,caf,avi,flv,mpegts,mpeg,amr,ac3,eac3,ape,wv,tta"
 _ONLY_SOUND = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"}
 _WITH_DURATION = ("mp4", "matroska", "asf")  # FFmpeg estimates it for others, from the bit rate
@@ -52,6 +54,7 @@ _MOST_FRAMES = 2**48  # libsndfile declares 2**63 - 1 where a flac from a pipe d
 _ARRAY = "<array>"  # what messages call samples that come from no file
 _UNKNOWN_SIZES = {0, 0xFFFFFFFF, 0x7FFFFFFF}  # what an aiff or au written to a pipe declares
 _TIMED = ("mp4", "matroska", "asf", "mpegts", "mpeg", "flv")  # FFmpeg's formats whose time stamps are the file's own
+_MOST_PLANES = 7  # with eight or more, PyAV reads beyond the last one and crashes
 _GAP_S = 0.1  # time stamps jitter by less
 _LONGEST_GAP_S = 3600.0  # beyond it the clock was reset
 _LONGEST_SILENCE_S = 86_400.0
@@ -81,15 +84,23 @@ def decode(source: AudioSource) -> Waveform:
     return np.concatenate(list(blocks(source)))
 
 
-def blocks(source: AudioSource, block_s: int = 60, rate_hz: int = RATE_HZ) -> Iterator[Waveform]:
+def blocks(
+    source: AudioSource, block_s: int = 60, rate_hz: int = RATE_HZ, max_samples: int | None = None
+) -> Iterator[Waveform]:
     """As `decode`, but in consecutive blocks of `block_s` whole seconds (the last one shorter), in bounded memory.
 
     Networks expect 8 kHz; any other `rate_hz` is for playback. A file that turns out to be truncated or damaged raises
     TruncatedError, an AudioError, after everything that could be read, the last short block included.
+
+    Args:
+        max_samples: the most samples to decode, counted over all channels at the file's own rate (default: no limit).
+            A file that declares more is refused before it is decoded; one that contains more raises TooLongError where
+            the limit is reached. A few kilobytes can hold a day of 64 channels.
     """
     name = source_name(source)
     with _opened(source, name) as file:
-        yield from _cut(_resampled(_mixed(_chunks(file, name)), name, rate_hz), block_s * rate_hz, name)
+        pieces = _chunks(file, name) if max_samples is None else _few_samples(file, name, max_samples)
+        yield from _cut(_resampled(_mixed(pieces), name, rate_hz), block_s * rate_hz, name)
 
 
 def resampled_blocks(waveforms: Iterable[Waveform], rate_hz: int, block_s: int = 60) -> Iterator[Waveform]:
@@ -124,16 +135,44 @@ def bounded(waveforms: Iterable[Waveform], max_duration_s: float, name: str) -> 
 def stated_duration_s(path: Path) -> float | None:
     """The duration that a file declares, without decoding it; None where it declares none, as in an mp3."""
     with open(path, "rb") as file:
-        is_wav = file.read(4) in (b"RIFF", b"RF64")
+        return _stated(file, str(path))[0]
+
+
+def _stated(file: BinaryIO, name: str) -> tuple[float | None, int]:
+    """The seconds that a file declares (None if it declares none), and its samples per second over all channels.
+
+    Leaves the file at its start.
+    """
+    is_wav = file.read(4) in (b"RIFF", b"RF64")
+    file.seek(0)
+    try:
+        if is_wav:
+            wav = find_samples(file, name)
+            return (wav.size / wav.bytes_per_s, wav.rate_hz * wav.channels) if wav and wav.bytes_per_s else (None, 0)
+        with _opened_by_av(_Seekable(file)) as container:
+            if container.duration and any(kind in container.format.name for kind in _STATES_DURATION):
+                stream = _default_stream(container)
+                samples_per_s = (stream.rate or 0) * (stream.channels or 0) if stream else 0
+                return container.duration / av.time_base, samples_per_s
+    except (AudioError, av.FFmpegError, ValueError, OverflowError):
+        pass  # decoding it will raise the error
+    finally:
         file.seek(0)
-        with suppress(AudioError, av.FFmpegError, ValueError, OverflowError):
-            if is_wav:
-                samples = find_samples(file, str(path))
-                return samples.size / samples.bytes_per_s if samples and samples.bytes_per_s else None
-            with av.open(file, "r", options=_ONLY_SOUND, metadata_errors="ignore") as container:
-                if container.duration and any(kind in container.format.name for kind in _STATES_DURATION):
-                    return container.duration / av.time_base
-    return None
+    return None, 0
+
+
+def _few_samples(file: BinaryIO, name: str, max_samples: int) -> Iterator[tuple[int, Waveform]]:
+    """As `_chunks`, but raises AudioError for a file of more samples than that, counted over all channels."""
+    too_many = f"{name}: has more than {max_samples:,} samples in all its channels; cut it, or make it stereo at 48 kHz"
+    stated_s, samples_per_s = _stated(file, name)
+    if stated_s and stated_s * samples_per_s > max_samples:
+        raise AudioError(too_many)
+    n_samples = 0
+    for rate_hz, planes in _chunks(file, name):
+        n_samples += planes.size
+        if n_samples > max_samples:
+            raise TooLongError(too_many)
+        yield rate_hz, planes
 
 
 class Readable(Protocol):
@@ -157,7 +196,7 @@ def arriving(stream: Readable, block_s: int = 1, raw_rate_hz: int | None = None)
     """
     name = str(getattr(stream, "name", "<stream>"))
     if raw_rate_hz is None:
-        chunks = _by_av(cast(BinaryIO, _ReadOnly(stream)), name)
+        chunks = _by_av(_ReadOnly(stream), name)
     else:
         _check_format(raw_rate_hz, 1, name)
         chunks = _raw(stream, raw_rate_hz)
@@ -169,6 +208,23 @@ class _ReadOnly:
 
     def __init__(self, stream: Readable) -> None:
         self.read = stream.read
+
+
+class _Seekable:
+    """A file in which an impossible seek returns an error number, as FFmpeg expects: PyAV may print an exception."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read, self.tell, self._seek = file.read, file.tell, file.seek
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return -errno.EINVAL
+
+
+def _opened_by_av(file: _ReadOnly | _Seekable) -> av.container.InputContainer:
+    return av.open(cast(BinaryIO, file), "r", options=_ONLY_SOUND, metadata_errors="ignore")
 
 
 def _raw(stream: Readable, rate_hz: int) -> Iterator[tuple[int, Waveform]]:
@@ -246,11 +302,12 @@ def _chunks(file: BinaryIO, name: str) -> Iterator[tuple[int, Waveform]]:
     if not head:
         raise AudioError(f"{name}: the file is empty; download or copy it again")
     file.seek(0)
-    is_cut = is_mp3 = False
+    is_cut, may_be_mp3 = False, head[:4] != b"fLaC"
     nameless = cast(BinaryIO, _Nameless(file))
     sound_file: BinaryIO | None = nameless if head[:4] == b"fLaC" else cast(BinaryIO, _window(file))
     file.seek(0)
     if head[:4] in (b"RIFF", b"RF64", b"RIFX", b"riff"):
+        may_be_mp3 = False
         samples = find_samples(file, name)
         is_cut = bool(samples and samples.is_cut)
         if samples and samples.is_16_bit:
@@ -260,15 +317,14 @@ def _chunks(file: BinaryIO, name: str) -> Iterator[tuple[int, Waveform]]:
             return
         sound_file = cast(BinaryIO, rewritten(file, samples)) if samples else None
     elif ogg := scan_ogg(file):
-        is_cut = ogg.is_cut
+        is_cut, may_be_mp3 = ogg.is_cut, False
         sound_file = nameless if ogg.is_single else None
     elif mp3 := scan_mp3(file):
-        is_mp3 = True
         sound_file = nameless if mp3.is_as_declared else None
     refusal, sound = "its end is missing" if is_cut else None, None
     with ExitStack() as stack:
         quiet: AbstractContextManager[None] = nullcontext()
-        if is_mp3:
+        if may_be_mp3:  # libsndfile takes other files for MP3, too
             # A worker of the service can write no file; it prints what libmpg123 says.
             with suppress(OSError):
                 quiet = _Quiet(stack.enter_context(tempfile.TemporaryFile(buffering=0)))
@@ -283,7 +339,7 @@ def _chunks(file: BinaryIO, name: str) -> Iterator[tuple[int, Waveform]]:
             yield from _by_soundfile(sound, name, quiet)
         else:
             file.seek(0)
-            yield from _by_av(file, name, refusal)
+            yield from _by_av(_Seekable(file), name, refusal)
     if is_cut:
         raise _truncated(name)
 
@@ -350,7 +406,7 @@ class _Quiet:
                 lines = self._printed.read().splitlines(keepends=True)
                 self._printed.seek(0)
                 self._printed.truncate()
-                os.write(2, b"".join(line for line in lines if b"mpg123" not in line and line.strip()))
+                os.write(2, b"".join(line for line in lines if not _BY_MPG123.search(line)))
         finally:
             self._lock.release()
 
@@ -488,7 +544,7 @@ def _loudest(channels: Waveform, current: int | None) -> int:
     return int(energies.argmax())
 
 
-def _by_av(file: BinaryIO, name: str, refusal: str | None = None) -> Iterator[tuple[int, Waveform]]:
+def _by_av(file: _ReadOnly | _Seekable, name: str, refusal: str | None = None) -> Iterator[tuple[int, Waveform]]:
     """By FFmpeg; single packets that cannot be decoded are skipped.
 
     Args:
@@ -498,7 +554,7 @@ def _by_av(file: BinaryIO, name: str, refusal: str | None = None) -> Iterator[tu
     """
     reading = _Reading()
     try:
-        with av.open(file, "r", options=_ONLY_SOUND, metadata_errors="ignore") as container:
+        with _opened_by_av(file) as container:
             yield from _gathered(_frames(container, name, reading))
     except (av.FFmpegError, ValueError, OverflowError) as error:
         reason = refusal or getattr(error, "strerror", None) or str(error)
@@ -531,10 +587,9 @@ def _frames(
     container: av.container.InputContainer, name: str, reading: _Reading
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """(rate_hz, (channels, frames)) pieces of the default audio stream, with silence where its time stamps jump."""
-    if not container.streams.audio:
+    stream = _default_stream(container)
+    if stream is None:
         raise AudioError(f"{name}: holds no audio; choose a file with sound")
-    default = [stream for stream in container.streams.audio if stream.disposition & Disposition.default]
-    stream = (default or container.streams.audio)[0]
     kind = container.format.name
     start_s = (container.start_time or 0) / av.time_base
     is_timed = any(timed in kind for timed in _TIMED)
@@ -543,7 +598,7 @@ def _frames(
         if "matroska" in kind and reading.declared_s > start_s:
             reading.declared_s -= max(0.0, start_s)  # Matroska's duration counts from 0, whenever the sound begins
     silence_s, offset_s = 0.0, start_s
-    planar, planar_format = None, None
+    unpacked, unpacked_from = None, None
     for packet in container.demux():  # video too: it may outlast the sound, and must be complete
         if packet.pts is not None:
             end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
@@ -570,15 +625,22 @@ def _frames(
                     silence_s += gap_s
                     reading.seconds += gap_s
             reading.seconds += decoded.samples / rate_hz
-            if decoded.format.name == "fltp":
+            if decoded.format.name == "fltp" and channels <= _MOST_PLANES:
                 yield rate_hz, cast(Waveform, decoded.to_ndarray())
                 continue
-            # It only unpacks samples to floats, one plane per channel: PyAV's own mono has a gain of sqrt(2).
-            if planar is None or planar_format != (decoded.format.name, rate_hz, decoded.layout.name):
-                planar = av.AudioResampler(format="fltp")
-                planar_format = (decoded.format.name, rate_hz, decoded.layout.name)
-            for frame in planar.resample(decoded):
-                yield rate_hz, cast(Waveform, frame.to_ndarray())
+            # It only unpacks samples to floats: PyAV's own mono has a gain of sqrt(2).
+            if unpacked is None or unpacked_from != (decoded.format.name, rate_hz, decoded.layout.name):
+                unpacked = av.AudioResampler(format="fltp" if channels <= _MOST_PLANES else "flt")
+                unpacked_from = (decoded.format.name, rate_hz, decoded.layout.name)
+            for frame in unpacked.resample(decoded):
+                samples = cast(Waveform, frame.to_ndarray())
+                yield rate_hz, samples if len(samples) == channels else samples.reshape(-1, channels).T
+
+
+def _default_stream(container: av.container.InputContainer) -> av.AudioStream | None:
+    """The audio stream that players choose; None if there is none."""
+    default = [stream for stream in container.streams.audio if stream.disposition & Disposition.default]
+    return next(iter([*default, *container.streams.audio]), None)
 
 
 def _portions(n_frames: int) -> Iterator[int]:

@@ -37,7 +37,7 @@ from genreline.data.split import (
     split_recordings,
     write_split_file,
 )
-from genreline.errors import AudioError, ConfigError, DataError, GenrelineError
+from genreline.errors import AudioError, ConfigError, DataError, GenrelineError, first_line
 from genreline.files import DISK_IS_FULL, check_writable, digest_file, json_text, replacing, write_text
 from genreline.parallel import decoding_s, map_unordered
 
@@ -135,7 +135,7 @@ def prepare(
     try:
         with filelock.FileLock(out / _LOCK, timeout=0):
             inputs = _inputs_digest(found, settings)
-            if (manifest := _finished(out, inputs)) is None:
+            if (manifest := finished(out, inputs)) is None:
                 work = partial(write_part, found.root, out / WORK / "parts", kinds, _made(kinds))
                 mapped: Generator[tuple[Recording, PreparedPart], None, None] = (
                     ((recording, work(recording)) for recording in found.recordings)
@@ -395,15 +395,15 @@ def _inputs_digest(found: RecordingList, settings: Mapping[str, Any]) -> str:
     return total.hexdigest()
 
 
-def _finished(out: Path, inputs: str) -> dict[str, Any] | None:
+def finished(out: Path, inputs: str) -> dict[str, Any] | None:
     """The manifest of a finished dataset of these inputs; None where there is work to do.
 
     Raises:
         DataError: `out` holds something else, which is not overwritten.
     """
     if (out / MANIFEST).exists():
-        manifest: dict[str, Any] = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
-        if manifest.get("inputs") != inputs:
+        manifest = _read_manifest(out / MANIFEST)
+        if manifest["inputs"] != inputs:
             raise DataError(
                 f"{out}: holds a finished dataset of other recordings, settings or versions; delete it, or choose "
                 f"another folder"
@@ -412,6 +412,18 @@ def _finished(out: Path, inputs: str) -> dict[str, Any] | None:
     if not (out / WORK).exists() and any(path.name != _LOCK for path in out.iterdir()):
         raise DataError(f"{out}: holds files that are not from an interrupted preparation; choose a new folder")
     return None
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    """What a finished preparation left; DataError if it is something else."""
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(manifest, dict) and "inputs" in manifest:
+            return manifest
+        reason = "names no inputs"
+    except (ValueError, RecursionError) as error:
+        reason = first_line(error)
+    raise DataError(f"{path}: is no manifest of a preparation ({reason}); delete its folder, or choose another")
 
 
 @cache

@@ -182,11 +182,11 @@ def load_study(name_or_file: str | Path) -> Study:
         raise ConfigError(f"{name_or_file}: no such study or file; the studies are {', '.join(shipped_studies())}")
     try:
         study = Study.model_validate({"name": path.stem, **tomllib.loads(path.read_text(encoding="utf-8"))})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not TOML ({error})") from error
     except ValidationError as error:
         problems = "; ".join(_problem(each["loc"], each["msg"]) for each in error.errors())
         raise ConfigError(f"{path}: {problems}") from error
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or numbers of thousands of digits
+        raise ConfigError(f"{path}: is not TOML ({error})") from error
     seen: dict[str, Point] = {}
     for point in study.points():  # all of them, before the first one runs
         name = run_name(point.config(seed=0), "", point.variant.device or "", point.variant.repeat)

@@ -76,7 +76,9 @@ class ResNetConfig(_Settings):
     """A small residual network: a convolution, a residual block for each further channel count, a linear layer."""
 
     name: Literal["resnet"] = "resnet"
-    channels: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(default=(24, 32, 64, 96, 128), min_length=2)
+    channels: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(
+        default=(24, 32, 64, 96, 128), min_length=2, max_length=64
+    )
     """Of the first convolution and of each residual block."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
     """At the input of the linear layer."""
@@ -216,7 +218,7 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
                 settings = tomllib.load(file)
         except OSError as error:
             raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or numbers of thousands of digits
             raise ConfigError(f"{path}: is not TOML ({error})") from error
     for override in overrides:
         key, equals, value = override.partition("=")
@@ -255,7 +257,7 @@ def _parse(value: str) -> Any:
         return None
     try:
         return tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         pass
     try:
         return float(value)  # .9 and 1. are no TOML

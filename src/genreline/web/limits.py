@@ -17,6 +17,8 @@ class Limits:
         max_bytes: of a request's body, or of what a URL leads to.
         max_timeline_bytes: of a timeline that is to be rendered (an hour takes less than 2 MB).
         max_duration_s: of a sound.
+        max_samples: of a sound, in all its channels, as the file has them; these take about 20 s to decode (an hour of
+            stereo at 96 kHz has 0.7 billion).
         job_timeout_s: seconds that a worker may take for a job.
         job_memory_bytes: that a job may take beyond what its worker holds at rest.
         fetch_timeout_s: seconds that a URL may take until its file is here.
@@ -37,6 +39,7 @@ class Limits:
     max_bytes: int = 100_000_000
     max_timeline_bytes: int = 16_000_000
     max_duration_s: int = 3600
+    max_samples: int = 1_200_000_000
     job_timeout_s: float = 120
     job_memory_bytes: int = 512_000_000
     fetch_timeout_s: float = 120

@@ -113,7 +113,8 @@ class Worker:
         samples = 0
         incomplete = ""
         title = job["title"] or title_of(job["name"])
-        waveforms = bounded(blocks(file, BLOCK_S), job["max_duration_s"], job["name"])
+        decoded = blocks(file, BLOCK_S, max_samples=job["max_samples"])
+        waveforms = bounded(decoded, job["max_duration_s"], job["name"])
         follow = recognizer.follower()
         self._send({"event": "start", "title": title, "model": job["model"], "classes": recognizer.model.classes})
         try:

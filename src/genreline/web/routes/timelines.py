@@ -96,6 +96,7 @@ def timeline_routes(service: Service) -> APIRouter:
             "title": upload.title,
             "model": service.model_name(upload.model),
             "max_duration_s": service.limits.max_duration_s,
+            "max_samples": service.limits.max_samples,
         }
         job = Job(header, upload.file, upload.n_bytes, client_of(request))
         try:
