@@ -7,7 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
+import genreline
+from genreline import Recognizer, decode
 from genreline.demo.music import GENRES, Track, write_track
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -58,6 +61,18 @@ def test_features(run, music, tmp_path):
     with np.load(tmp_path / "out.npz") as features:
         assert features["melgrams"].shape == (4, 21, 128)
         assert features["mfccs"].shape == (4, 26)
+
+
+def test_onnx_alone_predicts_what_genreline_predicts(run, music, tmp_path, monkeypatch):
+    (graph,) = (Path(genreline.__file__).parent / "models" / "genres8-resnet").glob("*.onnx")
+    waveform = np.concatenate([decode(music / "rock" / "rock-0.wav"), np.zeros(8000, np.float32)])
+    soundfile.write(tmp_path / "song.wav", waveform, 8000, subtype="PCM_16")
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "genreline", None)
+        lines = run("onnx_alone.py", graph, tmp_path / "song.wav").out.splitlines()
+    timeline = Recognizer.load("genres8-resnet", raw=True)(tmp_path / "song.wav")
+    assert [line.split()[1] for line in lines[:-1]] == list(timeline.labels)
+    assert lines[-1] == f"genre: {timeline.dominant}"
 
 
 def test_train_your_own(run, music, tmp_path):
