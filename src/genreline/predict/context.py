@@ -83,15 +83,15 @@ class Follower:
         (n, n_classes) float32 -> the same; rows sum to 1. Rows of NaN, seconds without sound, stay NaN.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, before: NDArray[np.float64] | None = None) -> None:
         self._context = context
-        self._before: NDArray[np.float64] | None = None
+        self.before = before
 
     def __call__(self, probabilities: Rows) -> Rows:
         if not len(probabilities):
             return probabilities
-        rows = self._context.follow(probabilities, self._before)
-        self._before = rows[-1]
+        rows = self._context.follow(probabilities, self.before)
+        self.before = rows[-1]
         return _normalised(rows, probabilities)
 
 

@@ -30,6 +30,7 @@ from genreline.web.problems import (
     responses,
 )
 from genreline.web.routes.catalog import catalog_routes
+from genreline.web.routes.live import live_routes
 from genreline.web.routes.timelines import timeline_routes
 from genreline.web.security import HEADERS, BodyLimits, KnownHosts, RejectCrossSite, SafeHeaders, log_briefly
 from genreline.web.service import Service
@@ -142,6 +143,7 @@ def create_app(
     app.add_middleware(Head)
     app.add_middleware(RootPath, root_path=root_path.rstrip("/"))
     app.include_router(timeline_routes(service))
+    app.include_router(live_routes(service))
     app.include_router(catalog_routes(service))
 
     @app.get("/healthz", summary="Whether the service can predict songs")

@@ -200,9 +200,13 @@ class Pool:
             raise overloaded()
 
     @contextlib.asynccontextmanager
-    async def job(self, job: Job) -> AsyncIterator[Job]:
-        """Run a job while the block reads its answers; leaving the block early cancels it. Raises Problem 503."""
-        self.check_room()
+    async def job(self, job: Job, is_part: bool = False) -> AsyncIterator[Job]:
+        """Run a job while the block reads its answers; leaving the block early cancels it. Raises Problem 503.
+
+        A part of something that is under way already is let in, however many wait.
+        """
+        if not is_part:
+            self.check_room()
         self._waiting.add(job)
         task = self._spawn(self._do(job))
         try:

@@ -59,6 +59,11 @@ def problem(status: int, detail: str) -> dict[str, Any]:
 async def answer(request: Request, error: Exception) -> JSONResponse:
     """The response to any HTTP error, FastAPI's own included."""
     assert isinstance(error, HTTPException)
+    return response_to(error)
+
+
+def response_to(error: HTTPException) -> JSONResponse:
+    """The response that says what is wrong."""
     headers = dict(error.headers or {})
     if error.status_code in _NOT_READ:
         headers["Connection"] = "close"

@@ -17,14 +17,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from genreline.web.limits import Limits
-from genreline.web.problems import Problem, answer
+from genreline.web.problems import Problem, response_to
 
 _SEND_BUFFER = 65_536
+_MOST_FRAMES = 1000  # of one message
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _last_said_s = float("-inf")
 
 log = logging.getLogger("genreline.web")
@@ -51,7 +53,7 @@ class SafeHeaders:
         """Pass the request on, and add the headers to its response."""
 
         async def send_safely(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 headers = MutableHeaders(scope=message)
                 headers.update(HEADERS)
                 headers.setdefault("Cache-Control", "no-store")
@@ -68,9 +70,10 @@ class RejectCrossSite:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, unless it is another site's."""
-        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS") and _is_foreign(scope):
+        is_open = scope["type"] == "lifespan" or scope.get("method") in _SAFE_METHODS
+        if not is_open and _is_foreign(scope):  # a WebSocket has no method, and no browser protects it
             problem = Problem(403, "another site's page may not use this service through its visitors' browsers")
-            await (await answer(Request(scope), problem))(scope, receive, send)
+            await response_to(problem)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -96,9 +99,9 @@ class KnownHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, unless it is for another host."""
-        if scope["type"] == "http" and not self._is_known(Headers(scope=scope).getlist("host")):
+        if scope["type"] in ("http", "websocket") and not self._is_known(Headers(scope=scope).getlist("host")):
             problem = Problem(421, "this host name is not the service's; its operator can allow it by --host-name")
-            await (await answer(Request(scope), problem))(scope, receive, send)
+            await response_to(problem)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -211,6 +214,39 @@ def log_briefly(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> Non
         loop.default_exception_handler(context)
 
 
+def careful_socket(limits: Limits) -> type[WebSocketsSansIOProtocol]:
+    """uvicorn's WebSocket protocol, which drops clients that do not read, and those that would fill the memory.
+
+    Pings are answered, and pieces of a message kept, before the application knows of them.
+    """
+
+    class CarefulSocket(WebSocketsSansIOProtocol):
+        _stuck: asyncio.TimerHandle | None = None
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.transport.get_write_buffer_size() > 4 * _SEND_BUFFER or len(self.frames) > _MOST_FRAMES:
+                self.transport.abort()
+
+        def pause_writing(self) -> None:
+            self._stuck = self.loop.call_later(limits.idle_timeout_s, self.transport.abort)
+            super().pause_writing()
+
+        def resume_writing(self) -> None:
+            self._let_be()
+            super().resume_writing()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._let_be()
+            super().connection_lost(exc)
+
+        def _let_be(self) -> None:
+            if self._stuck:
+                self._stuck.cancel()
+
+    return CarefulSocket
+
+
 def careful_protocol(limits: Limits) -> type[H11Protocol]:
     """uvicorn's HTTP protocol, which drops a connection that sends no headers in time, or does not read its answer."""
 
@@ -235,6 +271,12 @@ def careful_protocol(limits: Limits) -> type[H11Protocol]:
             self._expect_headers()
             super().data_received(data)
             if self._is_serving() and self._late:
+                self._late.cancel()
+                self._late = None
+
+        def handle_websocket_upgrade(self, event: Any) -> None:
+            super().handle_websocket_upgrade(event)
+            if self._late:  # from here on, routes/live.py keeps the time
                 self._late.cancel()
                 self._late = None
 

@@ -11,7 +11,9 @@ import uvicorn
 from genreline.errors import ConfigError, GenrelineError
 from genreline.web.app import create_app
 from genreline.web.limits import Limits
-from genreline.web.security import careful_protocol
+from genreline.web.security import careful_protocol, careful_socket
+
+_MOST_MESSAGE_BYTES = 2**20
 
 log = logging.getLogger("genreline.web")
 
@@ -38,7 +40,9 @@ def serve(
     config = uvicorn.Config(
         create_app(limits, allow_urls, root_path, [host, *host_names]),
         http=careful_protocol(limits),
-        ws="none",
+        ws=careful_socket(limits),
+        ws_max_size=_MOST_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # a small message must not become a large one
         log_config=None,
         access_log=False,
         server_header=False,

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from genreline.web.fetcher import Song, fetched
 from genreline.web.limits import Limits
@@ -31,7 +32,7 @@ class Service:
         self._fetches = Turns(2 * limits.workers, most_each=limits.workers)  # a link may take minutes to drip
 
     @contextmanager
-    def admitted(self, request: Request) -> Iterator[None]:
+    def admitted(self, request: HTTPConnection) -> Iterator[None]:
         """Let a job in, before its body is read. Raises Problem: 429 or 503, there are too many."""
         with self._clients.one(client_of(request)):
             self.pool.check_room()
@@ -80,7 +81,7 @@ class Service:
         return asked
 
 
-def client_of(request: Request) -> str:
+def client_of(request: HTTPConnection) -> str:
     """Whose turn a request takes: its address, or the network of one customer."""
     return household(request.client.host if request.client else "")
 

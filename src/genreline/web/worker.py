@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from genreline.audio.decode import RATE_HZ, blocks, bounded
 from genreline.audio.names import title_of
 from genreline.errors import GenrelineError, TooLongError, TruncatedError, first_line
+from genreline.predict.context import Follower
 from genreline.predict.player import to_html
 from genreline.predict.recognizer import DEFAULT_MODEL, Recognizer
 from genreline.predict.timeline import Timeline, format_time
@@ -45,6 +46,8 @@ class Worker:
             "listen": self._listen,
             "render": self._render,
             "compose": self._compose,
+            "live": self._live,
+            "conclude": self._conclude,
         }
 
     def announce(self) -> None:
@@ -115,7 +118,7 @@ class Worker:
         title = job["title"] or title_of(job["name"])
         decoded = blocks(file, BLOCK_S, max_samples=job["max_samples"])
         waveforms = bounded(decoded, job["max_duration_s"], job["name"])
-        follow = recognizer.follower()
+        follow = recognizer.follower() if recognizer.context else None
         self._send({"event": "start", "title": title, "model": job["model"], "classes": recognizer.model.classes})
         try:
             for waveform, probabilities in recognizer.predict_blocks(waveforms):
@@ -125,18 +128,9 @@ class Worker:
                 if not len(probabilities):
                     held[-1]["end_s"] = samples / RATE_HZ
                     continue
-                is_silent = np.isnan(probabilities[:, 0])
-                part = Timeline(recognizer.model.classes, probabilities, len(waveform) / RATE_HZ, is_silent=is_silent)
-                if recognizer.context:
-                    part = part.smoothed(follow(probabilities))
-                seconds = part.to_dict()["seconds"]
-                for second, peaks in zip(seconds, _peaks(waveform, len(seconds)), strict=True):
-                    second["start_s"] += start_s
-                    second["end_s"] += start_s
-                    second["peaks"] = peaks
                 if held:
                     self._send({"event": "seconds", "seconds": held})
-                held = seconds
+                held = _seconds(recognizer, follow, start_s, waveform, probabilities)
                 if self._cancelled:
                     return
         except (TooLongError, TruncatedError) as error:
@@ -146,7 +140,32 @@ class Worker:
         finally:
             if held and not self._cancelled:
                 self._send({"event": "seconds", "seconds": held})
-        song = recognizer.timeline(np.concatenate(rows), samples / RATE_HZ, title).to_dict()
+        self._send_whole(recognizer, np.concatenate(rows), samples / RATE_HZ, title, incomplete)
+
+    def _live(self, job: dict[str, Any], payload: bytes) -> None:
+        """Some seconds of a sound that goes on, float32 at 8 kHz; `before` is what the next ones must know."""
+        recognizer = self._recognizers[job["model"]]
+        waveform = np.frombuffer(payload, np.float32).copy()  # torch warns of memory that cannot be written to
+        ((_, probabilities),) = recognizer.predict_blocks([waveform])
+        before = None if job["before"] is None else np.array(job["before"])
+        follow = Follower(recognizer.context, before) if recognizer.context else None
+        seconds = _seconds(recognizer, follow, job["start_s"], waveform, probabilities)
+        rows = [None if np.isnan(row[0]) else row.tolist() for row in probabilities]
+        state = None if follow is None or follow.before is None else follow.before.tolist()
+        self._send({"event": "seconds", "seconds": seconds, "rows": rows, "before": state})
+
+    def _conclude(self, job: dict[str, Any], payload: bytes) -> None:
+        """All of a sound whose seconds `_live` has recognized, from their rows."""
+        recognizer = self._recognizers[job["model"]]
+        nothing = [np.nan] * len(recognizer.model.classes)
+        rows = np.array([nothing if row is None else row for row in json.loads(payload)], np.float32)
+        self._send_whole(recognizer, rows, job["duration_s"], job["title"])
+
+    def _send_whole(
+        self, recognizer: Recognizer, rows: NDArray[np.float32], duration_s: float, title: str, incomplete: str = ""
+    ) -> None:
+        """Send what is known of a whole song, of which `rows` are the probabilities of each second alone."""
+        song = recognizer.timeline(rows, duration_s, title).to_dict()
         if incomplete:
             song["incomplete"] = incomplete
         seconds = song.pop("seconds")
@@ -187,6 +206,26 @@ class Worker:
         waveform = compose(name, seed=7, duration_s=30) if name in GENRES else medley(seed=0)[0]
         content = _wav(waveform)
         self._send({"event": "content", "n_bytes": len(content)}, content)
+
+
+def _seconds(
+    recognizer: Recognizer,
+    follow: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None,
+    start_s: int,
+    waveform: NDArray[np.float32],
+    probabilities: NDArray[np.float32],
+) -> list[dict[str, Any]]:
+    """A block's seconds, from `start_s` on, as a timeline has them, with the outline of each."""
+    is_silent = np.isnan(probabilities[:, 0])
+    part = Timeline(recognizer.model.classes, probabilities, len(waveform) / RATE_HZ, is_silent=is_silent)
+    if follow:
+        part = part.smoothed(follow(probabilities))
+    seconds: list[dict[str, Any]] = part.to_dict()["seconds"]
+    for second, peaks in zip(seconds, _peaks(waveform, len(seconds)), strict=True):
+        second["start_s"] += start_s
+        second["end_s"] += start_s
+        second["peaks"] = peaks
+    return seconds
 
 
 def _peaks(waveform: NDArray[np.float32], n_seconds: int) -> list[list[float]]:

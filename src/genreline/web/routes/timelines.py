@@ -1,4 +1,4 @@
-"""The routes that recognise a song and return its timeline."""
+"""The routes that recognize a song and return its timeline."""
 
 import json
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ HEARTBEAT_S = 10  # a stream sends something at least this often, or proxies clo
 EVENTS = "text/event-stream"
 _TIMELINE_TEXT = (
     "The timeline in the format that `Accept` names: JSON unless it names another; or, as text/event-stream, as it is "
-    "recognised: `start`, a `second` for each second, and `done` with the song's summary, or `error` with a problem. A "
+    "recognized: `start`, a `second` for each second, and `done` with the song's summary, or `error` with a problem. A "
     "model that looks at a second's neighbours sends every second again before `done`, as all of the song makes it: it "
     "replaces the one before. Of a song that is cut, damaged or too long, what could be read comes with a sentence in "
     "`incomplete` (in other formats than JSON, in the header Timeline-Incomplete)."
@@ -131,7 +131,7 @@ def timeline_routes(service: Service) -> APIRouter:
 
     @router.post(
         "/v1/timeline",
-        summary="Recognise a song",
+        summary="Recognize a song",
         response_model=TimelineSchema,
         responses=_TIMELINE_RESPONSES,
         openapi_extra=_body("multipart/form-data", {"$ref": "#/components/schemas/Song"}, "The song."),
@@ -143,7 +143,7 @@ def timeline_routes(service: Service) -> APIRouter:
 
     @router.post(
         "/v1/timeline/url",
-        summary="Fetch a song and recognise it",
+        summary="Fetch a song and recognize it",
         response_model=TimelineSchema,
         responses=_TIMELINE_RESPONSES,
         openapi_extra=_body("application/json", {"$ref": "#/components/schemas/Link"}, "Where the song is."),
