@@ -107,7 +107,7 @@ def test_an_array_at_another_rate_is_resampled(model):
         (np.zeros((2, 8000), np.float32), None, r"shape \(2, 8000\).*average the channels"),
         (np.zeros(8000, np.int16), None, "int16, expected floats"),
         (np.zeros(0, np.float32), None, "shorter than a sample"),
-        (np.full(8000, np.nan, np.float32), None, "no sound"),
+        (np.full(8000, np.nan, np.float32), None, "not sound"),
         (np.zeros(8000, np.float32), 0, "rate of 0 Hz"),
     ],
 )

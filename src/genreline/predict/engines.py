@@ -67,6 +67,8 @@ class Graph:
         options.log_severity_level = 4  # its errors are raised, too
         options.intra_op_num_threads = n_threads or 0
         options.inter_op_num_threads = 1
+        # A thread that waits must not spin: the decoder, or another worker, has use for its core.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         path = description.graph()
         try:
             self._session = InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -4,10 +4,12 @@ import io
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -123,6 +125,8 @@ def predict_files(
         jobs = min(os.cpu_count() or 1, -(-len(songs) // _SONGS_A_PROCESS))
     if jobs == 1 or len(songs) <= 1:
         recognizer = recognizer or Recognizer.load(model, raw, engine)
+        if "png" in formats:  # which needs matplotlib: imported while the first song is decoded and predicted
+            threading.Thread(target=import_module, args=("genreline.predict.plot",), daemon=True).start()
         for i, song in enumerate(songs):
             yield i, _predict_file(song, recognizer, formats, strict)
         return

@@ -7,12 +7,13 @@ Hue alone carries no meaning: dark, pale and white stay distinct in grey print a
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import StepPatch
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 from numpy.typing import NDArray
 
@@ -70,10 +71,10 @@ def _draw(timeline: Timeline, ax: Axes) -> Figure:
         bottom, won = count - 1 - i, winners == i
         layers = ((np.ones_like(height), _EMPTY), (won, _TINT), (height, _OTHER), (np.where(won, height, 0), _WINNER))
         for values, colour in layers:
-            ax.stairs(bottom + _LANE * values, edges_s, baseline=bottom, fill=True, color=colour, linewidth=0)
+            _fill(ax, bottom + _LANE * values, edges_s, bottom, colour)
         if is_silent.any():
             silence = bottom + _LANE * is_silent
-            ax.stairs(silence, edges_s, baseline=bottom, fill=True, color=_SILENT, linewidth=0)
+            _fill(ax, silence, edges_s, bottom, _SILENT)
     if len(winners) <= 120:  # room for a gap between two seconds
         ax.vlines(edges_s[1:-1], 0, count, color="white", linewidth=1.2)
     ax.hlines(np.arange(count), 0, timeline.duration_s, color=_FAINT, linewidth=0.8)
@@ -81,6 +82,11 @@ def _draw(timeline: Timeline, ax: Axes) -> Figure:
     _mark_time(timeline, ax, column_s)
     _head(timeline, ax)
     return cast(Figure, ax.get_figure(root=True))
+
+
+def _fill(ax: Axes, tops: NDArray[Any], edges: NDArray[Any], bottom: float, colour: str) -> None:
+    """As `ax.stairs`, without its search for the data's limits, which takes half of a picture's time: they are set."""
+    ax.add_artist(StepPatch(tops, edges, baseline=bottom, fill=True, facecolor=colour, linewidth=0))
 
 
 def _of_predictions(predictions: Sequence[int], classes: Sequence[str] | None) -> Timeline:

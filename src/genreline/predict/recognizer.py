@@ -16,6 +16,7 @@ from genreline.audio.decode import RATE_HZ, AudioSource, Waveform, blocks, bound
 from genreline.audio.names import title_of
 from genreline.audio.seconds import SHORTEST_S, are_silent, cut_seconds
 from genreline.errors import AudioError, ConfigError, TruncatedError
+from genreline.predict.ahead import ahead
 from genreline.predict.context import Context
 from genreline.predict.engines import Engine, load_engine
 from genreline.predict.timeline import Timeline
@@ -103,7 +104,7 @@ class Recognizer:
         rows: list[NDArray[np.float32]] = []
         n_samples = 0
         try:
-            for waveform, probabilities in self.predict_blocks(waveforms):
+            for waveform, probabilities in self.predict_blocks(ahead(waveforms)):
                 n_samples += len(waveform)
                 rows.append(probabilities)
         except TruncatedError as error:
