@@ -261,8 +261,12 @@ class _Connection(http.client.HTTPConnection):
 
     def _connect_public(self) -> socket.socket:
         """Resolve once, check every address, and connect to one that was checked."""
-        found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-        if not all(is_public(str(place[0])) for *_, place in found):
+        try:
+            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except socket.gaierror:
+            found = []
+        if not found or not all(is_public(str(place[0])) for *_, place in found):
+            # The same sentence for a name that is unknown, or strangers could ask which private names there are.
             raise self.guard.refuse(f"leads to {self.host}, which is not on the public internet")
         error: OSError | None = None
         for family, kind, protocol, _, place in found:

@@ -21,7 +21,11 @@ FORM_SCHEMA = {
     "additionalProperties": False,
     "properties": {
         "file": {"type": "string", "format": "binary", "description": "The song, in any common format."},
-        "model": {"type": "string", "description": "One of the models' names. Default: the service's default model."},
+        "model": {
+            "type": "string",
+            "description": "One of the models' names. Default: the service's default model.",
+            "examples": ["genres8-resnet"],
+        },
     },
 }
 
@@ -35,7 +39,9 @@ class Link(BaseModel):
         description="Where the song, or the page that plays it, is.",
         examples=["https://www.youtube.com/watch?v=jNQXAC9IVRw"],
     )
-    model: str | None = Field(None, description="One of the models' names. Default: the service's default model.")
+    model: str | None = Field(
+        None, description="One of the models' names. Default: the service's default model.", examples=["genres8-resnet"]
+    )
 
 
 class Upload(NamedTuple):

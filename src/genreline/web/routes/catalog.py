@@ -66,7 +66,9 @@ def catalog_routes(service: Service) -> APIRouter:
             **responses(400, 404, 406, 422),
         },
     )
-    async def model_card(request: Request, name: Annotated[str, Path(examples=["genres8-resnet"])]) -> Response:
+    async def model_card(
+        request: Request, name: Annotated[str, Path(openapi_examples={"default": {"value": "genres8-resnet"}})]
+    ) -> Response:
         media_type = accepted(request, _CARD_TYPES)
         if name not in [model["name"] for model in service.pool.models]:
             raise Problem(404, f"{name[:80]}: no such model")
@@ -91,7 +93,7 @@ def catalog_routes(service: Service) -> APIRouter:
             **responses(404, 422, 503),
         },
     )
-    async def example(name: Annotated[str, Path(examples=["blues"])]) -> Response:
+    async def example(name: Annotated[str, Path(openapi_examples={"blues": {"value": "blues"}})]) -> Response:
         if name not in EXAMPLES:
             raise Problem(404, f"{name[:80]}: no such example; choose one of {', '.join(EXAMPLES)}")
         task = composed.get(name)
