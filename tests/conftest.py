@@ -22,6 +22,7 @@ SHARED_BY = {
     "cluster": {"cluster"},
     "demo": {"finished_demo"},
     "music": {"tracks"},
+    "librosa": {"librosa"},
 }
 """Groups of tests by the fixtures that take seconds to make."""
 

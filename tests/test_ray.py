@@ -62,7 +62,7 @@ def test_a_node_that_dies_loses_nothing(cluster, tmp_path):
     for genre in ("blues", "rock"):
         (tmp_path / "music" / genre).mkdir(parents=True)
         for i in range(20):
-            soundfile.write(tmp_path / "music" / genre / f"{i}.flac", rng.normal(0, 0.1, 8000 * 30), 8000)
+            soundfile.write(tmp_path / "music" / genre / f"{i}.flac", rng.normal(0, 0.1, 8000 * 5), 8000)
     done = []
 
     def kill_a_node(step):

@@ -1,6 +1,5 @@
 from pathlib import Path
 
-import librosa
 import numpy as np
 import pytest
 import torch
@@ -14,7 +13,14 @@ from genreline.audio.features import FEATURE_SHAPES, features, melgrams, mfccs, 
 GOLDEN = Path(__file__).parents[1] / "golden" / "features.npz"
 
 
-def librosa_melgram(segment):
+@pytest.fixture(scope="module")
+def librosa():
+    import librosa  # here, because it compiles for half a minute where it is new
+
+    return librosa
+
+
+def librosa_melgram(librosa, segment):
     mel = librosa.feature.melspectrogram(y=segment, sr=8000, n_fft=400, hop_length=400)
     return librosa.power_to_db(mel, ref=np.max).T
 
@@ -43,19 +49,21 @@ def test_float32_segments_give_the_same_features(golden):
     )  # 16-bit samples fit float32 exactly
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-6])
-def test_melgrams_match_librosa_on_random_audio(scale):
+def test_melgrams_match_librosa_on_random_audio(librosa, scale):
     waveform = np.random.default_rng(1).normal(0, scale, (9, 8000)) * np.geomspace(1, 1e-3, 8000)
     ours = melgrams(waveform).numpy()
     for segment, melgram in zip(waveform, ours, strict=True):
-        np.testing.assert_allclose(melgram, librosa_melgram(segment), rtol=0, atol=2e-3)
+        np.testing.assert_allclose(melgram, librosa_melgram(librosa, segment), rtol=0, atol=2e-3)
 
 
-def test_melgrams_match_librosa_on_real_audio(shared):
+@pytest.mark.slow
+def test_melgrams_match_librosa_on_real_audio(librosa, shared):
     cut = segments(decode(shared / "audio" / "brahms_hungarian_dance_5.ogg"))
     ours = melgrams(cut).numpy()
     for segment, melgram in zip(cut.double().numpy(), ours, strict=True):
-        np.testing.assert_allclose(melgram, librosa_melgram(segment), rtol=0, atol=2e-3)
+        np.testing.assert_allclose(melgram, librosa_melgram(librosa, segment), rtol=0, atol=2e-3)
 
 
 def test_silence_is_as_in_the_data():
@@ -90,7 +98,8 @@ def test_loudness_does_not_matter():
     torch.testing.assert_close(mfccs(batch), mfccs(batch * 0.25), rtol=0, atol=1e-6)
 
 
-def test_a_tone_is_where_it_sounds():
+@pytest.mark.slow
+def test_a_tone_is_where_it_sounds(librosa):
     times = np.arange(8000) / 8000
     loudest = [int(melgrams(np.sin(2 * np.pi * hz * times)[None])[0, 10].argmax()) for hz in (200, 800, 3000)]
     centres = librosa.mel_frequencies(130, fmin=0, fmax=4000)[1:-1]
