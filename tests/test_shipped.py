@@ -8,25 +8,28 @@ import pytest
 import soundfile
 
 from genreline import Recognizer, Split, load_dataset, load_model, load_split, shipped_models
+from genreline.demo.music import compose
 from genreline.predict.recognizer import DEFAULT_MODEL
 from genreline.train.evaluate import evaluate_model
 from genreline.train.folder import DESCRIPTION, shipped_folder
 
 DATA = {"course-fnn": "course", "genres7-cnn": "genres7", "genres8-resnet": "genres8"}
+COMPOSED = "composed4-resnet"
+MODELS = (*DATA, COMPOSED)
 
 
-def test_three_models_ship():
-    assert shipped_models() == sorted(DATA)
+def test_four_models_ship():
+    assert shipped_models() == sorted(MODELS)
     assert DEFAULT_MODEL in DATA
     assert load_model("course-fnn").classes == ("blues", "classical", "hiphop", "rock_metal_hardrock")
     assert load_model("genres7-cnn").classes == ("blues", "classical", "electronic", "hiphop", "jazz", "pop", "rock")
-    for name in DATA:
+    for name in MODELS:
         folder = shipped_folder() / name
         assert sorted(path.suffix for path in folder.iterdir()) == [".json", ".md", ".onnx", ".safetensors"]
         assert (folder / DESCRIPTION).is_file()
 
 
-@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("name", MODELS)
 def test_the_metrics_of_the_model_are_in_its_card(name):
     card = (shipped_folder() / name / "README.md").read_text()
     for key, figures in load_model(name).metrics.items():
@@ -77,7 +80,15 @@ def test_recordings_sound_like_what_they_are(shared):
         assert recognizer(shared / "audio" / f"{name}.ogg").dominant == "not_music", name
 
 
-@pytest.mark.parametrize("name", DATA)
+def test_composed_music_has_a_model_that_knows_it():
+    folder = shipped_folder() / COMPOSED
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 1_000_000
+    recognizer = Recognizer.load(COMPOSED)
+    for genre in recognizer.model.classes:
+        assert recognizer(compose(genre, seed=2000, duration_s=5)).dominant == genre
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_any_sound_gets_probabilities(name):
     rng = np.random.default_rng(0)
     for waveform in (np.zeros(12_000), rng.normal(0, 0.1, 12_000), np.sin(np.arange(12_000))):

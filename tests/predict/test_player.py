@@ -3,7 +3,6 @@
 import io
 import itertools
 import re
-from importlib import resources
 
 import av
 import numpy as np
@@ -13,8 +12,8 @@ import soundfile
 from genreline.audio.decode import decode
 from genreline.audio.encode import playable
 from genreline.errors import AudioError
-from genreline.predict.player import save_player, to_html
-from genreline.predict.timeline import Timeline, format_time
+from genreline.predict.player import renderer, save_player, to_html
+from genreline.predict.timeline import Timeline, format_time, in_words
 
 pytestmark = pytest.mark.slow
 
@@ -162,7 +161,7 @@ def test_a_run_in_the_list_plays_from_its_start(player, until):
     page = player(timeline)
     buttons = page.locator("#runs button")
     assert buttons.all_inner_texts() == [
-        f"{start}\u2013{end}\n{label}\n61\u00a0%"
+        f"{start}\u2013{end}\n{in_words(label)}\n61\u00a0%"
         for (start, end), label in zip(
             itertools.pairwise(["0:00", "0:05", "0:10", "0:15", "0:19"]), CLASSES, strict=True
         )
@@ -184,7 +183,7 @@ def bars(page, layer):
 def test_lanes_show_the_probabilities_and_the_winner(player):
     timeline = song()
     page = player(timeline)
-    assert page.locator(".timeline-name").all_inner_texts() == list(CLASSES)
+    assert page.locator(".timeline-name").all_inner_texts() == [in_words(name) for name in CLASSES]
     for i, (winning, losing) in enumerate(zip(bars(page, "winner"), bars(page, "bars"), strict=True)):
         heights = {int(start): 1 - top for start, top, _ in winning + losing}
         np.testing.assert_allclose([heights[s] for s in range(20)], timeline.probabilities[:, i], atol=1e-6)
@@ -259,10 +258,8 @@ def test_times_are_written_alike_in_browser_and_python(empty_page):
 @pytest.fixture
 def empty_page(open_page, until, tmp_path):
     """A page with nothing but the renderer, as another page would load it."""
-    script = resources.files("genreline.predict").joinpath("timeline.js").read_text()
-    (tmp_path / "empty.html").write_text(
-        f"<!doctype html><body><script type=module>{script};Object.assign(window, {{ Timeline, formatTime }})</script>"
-    )
+    script = f"{renderer()};Object.assign(window, {{ Timeline, formatTime }})"
+    (tmp_path / "empty.html").write_text(f"<!doctype html><body><script type=module>{script}</script>")
     page = open_page((tmp_path / "empty.html").as_uri())
     until(page, "window.Timeline")
     return page

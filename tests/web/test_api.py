@@ -263,9 +263,14 @@ def test_models_are_told_with_their_cards(service):
 def test_examples_are_music_that_can_be_heard(service):
     names = [example["name"] for example in httpx.get(f"{service.url}/v1/examples").json()]
     assert names[0] == "medley"
-    music = httpx.get(f"{service.url}/v1/examples/blues", timeout=120)
-    assert music.headers["content-type"] == "audio/wav"
-    assert service.post_song(music.content).json()["duration_s"] == 30
+    music = httpx.get(f"{service.url}/v1/examples/blues")
+    assert music.headers["content-type"] == "audio/mpeg"
+    timeline = httpx.get(f"{service.url}/v1/examples/blues/timeline").json()
+    assert [len(second.pop("peaks")) for second in timeline["seconds"]] == 30 * [10]
+    again = service.post_song(music.content, data={"model": timeline["model"]}).json()
+    assert (again["dominant"], again["duration_s"]) == (timeline["dominant"], timeline["duration_s"])
+    assert [second["label"] for second in again["seconds"]] == [second["label"] for second in timeline["seconds"]]
+    assert timeline["dominant"] == "blues"
 
 
 def test_health_and_metrics_are_told(service, song):

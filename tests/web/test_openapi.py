@@ -50,6 +50,7 @@ def test_every_route_is_described(schema, service):
         "/v1/limits",
         "/v1/examples",
         "/v1/examples/{name}",
+        "/v1/examples/{name}/timeline",
         "/healthz",
         "/metrics",
     }

@@ -1,4 +1,4 @@
-/* The player's page: a sound, its timeline, and the list of its runs. It follows timeline.js in the same module. */
+/* The player's page: a sound, its timeline, and the list of its runs. It follows the renderer in the same module. */
 
 const song = JSON.parse(document.getElementById("song").textContent);
 const sound = document.getElementById("sound");
@@ -10,7 +10,7 @@ const view = new Timeline(document.getElementById("timeline"), {
 });
 view.add(song.seconds);
 view.setSummary(song);
-listRuns(list, song.runs, (second) => {
+listRuns(list, song.runs, view.looks, (second) => {
   sound.currentTime = second;
   view.setCursor(second);
   if (sound.src) play();
@@ -61,6 +61,8 @@ if (audio.textContent) {
   const letters = atob(audio.textContent);
   const bytes = new Uint8Array(letters.length);
   for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
-  sound.src = URL.createObjectURL(new Blob([bytes], { type: audio.dataset.type }));
+  const file = new Blob([bytes], { type: audio.dataset.type });
+  sound.src = URL.createObjectURL(file);
+  outline(file).then((peaks) => peaks && view.setPeaks(peaks));
 } else sound.hidden = true; // a timeline without its sound
 audio.remove();

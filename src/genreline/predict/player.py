@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import html
+import re
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -11,6 +12,9 @@ from genreline.audio.decode import AudioSource
 from genreline.audio.encode import Playable, playable
 from genreline.files import write_text
 from genreline.predict.timeline import Timeline, format_time, in_words
+
+RENDERER = ("words.js", "palette.js", "outline.js", "ribbon.js", "lanes.js", "runs.js", "timeline.js")
+"""What draws a timeline in a browser, beside timeline.css."""
 
 
 def to_html(timeline: Timeline, source: AudioSource | None) -> str:
@@ -29,7 +33,7 @@ def to_html(timeline: Timeline, source: AudioSource | None) -> str:
     """
     audio = playable(source) if source is not None else Playable(b"", "", True)
     style = _text("timeline.css") + _text("player.css")
-    script = _text("timeline.js") + _text("player.js")
+    script = renderer() + _text("player.js")
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; media-src blob:; "
         "base-uri 'none'; form-action 'none'"
@@ -54,6 +58,11 @@ def to_html(timeline: Timeline, source: AudioSource | None) -> str:
 def save_player(timeline: Timeline, source: AudioSource, path: str | Path) -> None:
     """Write `to_html`'s page, atomically. Raises GenrelineError if the file cannot be written."""
     write_text(path, to_html(timeline, source))
+
+
+def renderer() -> str:
+    """What draws a timeline in a browser, as one script: its files in the order in which they use each other."""
+    return "".join(re.sub(r"^import .*;\n", "", _text(name), flags=re.MULTILINE) for name in RENDERER)
 
 
 def _text(name: str) -> str:

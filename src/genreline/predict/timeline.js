@@ -1,110 +1,83 @@
-/* The genre timeline in a browser: a lane for each genre, in it each second a bar as high as the genre's probability.
+/* The genre timeline in a browser: a ribbon (the sound's outline, each second in its genre's colour and pattern), and
+ * below it, on demand, the probabilities in a lane for each genre. Both have one scale and one cursor.
  *
- * The same picture as plot.py's. Labels, runs and means come from timeline.py, not from here. It has no dependencies,
- * needs timeline.css (whose custom properties hold the colours, the page's ground too: --timeline-page), and works under
- * a Content-Security-Policy without 'unsafe-inline'. Titles and class names may be hostile: every text goes in as
- * textContent.
+ * Labels, runs and means come from timeline.py, not from here. It has no dependencies but the files beside it, needs
+ * timeline.css (whose custom properties hold the colours, the page's ground too: --timeline-page), and works under a
+ * Content-Security-Policy without 'unsafe-inline'. Titles and class names may be hostile: every text goes in as
+ * textContent, or onto a canvas.
  *
- *   import { Timeline, formatTime, listRuns, percent } from "./timeline.js";
+ *   import { Timeline } from "./timeline.js";
  *
  *   const view = new Timeline(element, {
  *     classes: ["blues", "jazz"],   // or later, by setClasses
  *     durationS: 213.4,             // or null: the time axis grows with the data until setDuration
  *     onSeek: (second) => {},       // click, drag or keys chose a time; the view's cursor is there already
+ *     words: WORDS,                 // of words.js, or others
  *   });
  *   view.add([{ start_s: 0, end_s: 1, label: "jazz", confidence: 0.8, probabilities: { blues: 0.2, jazz: 0.8 } }]);
- *                                   // as in Timeline.to_dict(),
+ *                                   // as in Timeline.to_dict(), with `peaks` or not;
  *                                   // any number at a time; a second that is added again is replaced
+ *   view.setPeaks(peaks);           // the outline of all of the sound, PEAKS_PER_S for each second
  *   view.setCursor(12.5);           // draws the cursor there; does not call onSeek
  *   view.setDuration(213.4);        // seconds, or null
  *   view.setClasses([...]);         // from top to bottom; drops all seconds
- *   view.clear();                   // drops all seconds, and goes back to 0
+ *   view.clear();                   // drops all seconds and peaks, shows everything, and goes back to 0
  *   view.at(12.5);                  // { start_s, end_s, label, confidence, probabilities: [[name, share], ...] }, or null
  *   view.setSummary({ overall, dominant });   // of the complete song, as in Timeline.to_dict(): shown from now on
  *   view.overall();                 // [[name, mean probability over time], ...] in class order: the summary's, or
  *                                   // before there is one, that of the seconds so far; NaN without seconds
  *   view.dominant();                // the summary's, or the name with the highest mean so far; null without seconds
- *   view.cursorS, view.durationS, view.classes
- *
- *   listRuns(ol, song.runs, (start_s) => {});   // fills a list with a button for each run
- *   formatTime(3671) === "1:01:11"; percent(0.631) === "63 %";
+ *   view.setRaw(true);              // show each second's label as of it alone (label_raw), where there is one
+ *   view.showLanes(true);           // the probabilities
+ *   view.zoom(2, 12.5);             // shows half as many seconds, with that second where it is
+ *   view.runs();                    // the runs that the ribbon shows: [{ start_s, end_s, label, confidence }, ...]
+ *   view.cursorS, view.durationS, view.classes, view.looks, view.peaks, view.hasRaw
  *
  * A click or a drag seeks; so do the arrow keys: left and right by 1 s, up and down (or with Shift) by 10 s; Home, End.
+ * The keys + and -, and the wheel with Ctrl, zoom; the wheel sideways, or with Shift, scrolls.
  */
 
-const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200];
-const MOST_COLUMNS = 1100;
+import { indexOfHighest, Lanes, make, meanOf, setText, stepOf } from "./lanes.js";
+import { PEAKS_PER_S } from "./outline.js";
+import { looksOf, swatch } from "./palette.js";
+import { drawRibbon, runsOf } from "./ribbon.js";
+import { formatTime, inWords, percent, SILENCE, WORDS } from "./words.js";
+
 const KEYS_S = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -10, ArrowUp: 10, PageDown: -10, PageUp: 10 };
-const SILENCE = "silence"; // the label of a second without sound
-const SVG = "http://www.w3.org/2000/svg";
-
-/** A time as m:ss, or as h:mm:ss from an hour on (or if asked to). */
-export function formatTime(second, hours = false) {
-  const whole = Math.floor(second + 1e-6);
-  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
-  const two = (number) => String(number).padStart(2, "0");
-  return hours || h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
-}
-
-/** A probability as whole per cents. */
-export function percent(share) {
-  return Number.isFinite(share) ? `${Math.round(100 * share)}\u00a0%` : "\u2013";
-}
-
-/** Fill a list element with a button for each run; `onPlay` gets the start of the one that is pressed. */
-export function listRuns(list, runs, onPlay) {
-  list.classList.add("timeline-runs");
-  list.classList.toggle("timeline-runs-hours", runs.length > 0 && runs.at(-1).end_s >= 3600);
-  list.replaceChildren(
-    ...runs.map((run) => {
-      const button = make("button", "timeline-run");
-      button.type = "button";
-      button.dataset.startS = run.start_s;
-      const span = `${formatTime(run.start_s)}\u2013${formatTime(run.end_s)}`;
-      button.append(make("span", "timeline-run-span", span), make("span", "timeline-run-label", run.label));
-      const confidence = run.label === SILENCE ? NaN : run.confidence;
-      button.append(make("span", "timeline-run-confidence", percent(confidence)));
-      button.addEventListener("click", () => onPlay(run.start_s));
-      const item = make("li");
-      item.append(button);
-      return item;
-    }),
-  );
-}
+const SPANS_S = [30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200]; // of the axis while the end is unknown
+const LEAST_S = 10; // in sight, when zoomed in as far as possible
 
 export class Timeline {
-  constructor(element, { classes = [], durationS = null, onSeek = () => {} } = {}) {
+  constructor(element, { classes = [], durationS = null, onSeek = () => {}, words = WORDS, lanes = true } = {}) {
     this.onSeek = onSeek;
     this.durationS = durationS;
     this.cursorS = 0;
+    this._words = words;
+    this._raw = false;
     this._hoverS = null;
     this._frame = 0;
     this._grid = make("div", "timeline-grid");
-    this._key = make("p", "timeline-key");
+    this._key = make("p", "timeline-key timeline-lane");
+    this._ribbon = make("canvas", "timeline-ribbon");
+    this._ribbon.setAttribute("aria-hidden", "true");
+    this._axis = make("div", "timeline-axis");
+    this._axis.setAttribute("aria-hidden", "true");
     this._slider = this._makeSlider();
-    const root = make("div", "timeline");
-    root.setAttribute("role", "group");
-    root.setAttribute("aria-label", "genre timeline");
-    root.append(this._grid, this._key);
-    element.replaceChildren(root);
+    this._root = make("div", "timeline");
+    this._root.setAttribute("role", "group");
+    this._root.setAttribute("aria-label", words.timeline);
+    this._root.append(this._makeTools(), this._grid, this._key);
+    element.replaceChildren(this._root);
+    this.showLanes(lanes);
     this.setClasses(classes);
-    new ResizeObserver(() => this._redraw()).observe(root);
+    new ResizeObserver(() => this._redraw()).observe(this._root);
   }
 
   setClasses(classes) {
     this.classes = [...classes];
-    this._atHead = make("div", "timeline-at timeline-head");
-    this._axis = make("div", "timeline-axis");
-    this._axis.setAttribute("aria-hidden", "true");
-    this._lanes = this.classes.map(makeLane);
-    this._grid.replaceChildren(
-      make("div", "timeline-corner"),
-      make("div", "timeline-mean timeline-head", "mean"),
-      this._atHead,
-      ...this._lanes.flatMap((lane) => [lane.name, lane.mean, lane.at, lane.plot]),
-      this._axis,
-      this._slider,
-    );
+    this.looks = looksOf(this.classes);
+    this._lanes = new Lanes(this.classes, this._words);
+    this._grid.replaceChildren(this._ribbon, this._axis, ...this._lanes.cells, this._slider);
     this.clear();
   }
 
@@ -114,23 +87,44 @@ export class Timeline {
   }
 
   clear() {
-    this._rows = []; // row i: { end_s, label, confidence, shares } of the second that starts at i; or a hole
+    this._rows = []; // row i: the second that starts at i, { end_s, label, confidence, ... }; or a hole
+    this.peaks = [];
+    this.hasRaw = false;
+    this._hasAllPeaks = false;
     this._summary = null;
+    this._fromS = 0;
+    this._windowS = null; // how many seconds are in sight, or null for all
     this.setCursor(0);
     this._redraw();
   }
 
   add(seconds) {
-    for (const { start_s, end_s, label, confidence, probabilities } of seconds) {
+    for (const { start_s, end_s, label, confidence, probabilities, peaks, ...raw } of seconds) {
       const shares = this.classes.map((name) => Number(probabilities[name]) || 0);
       const silent = label === SILENCE && shares.every((share) => share === shares[0]);
-      this._rows[Math.round(start_s)] = { end_s, label, confidence, shares, silent };
+      const rawLabel = raw.label_raw ?? label;
+      const rawConfidence = raw.confidence_raw ?? confidence;
+      const second = Math.round(start_s);
+      this._rows[second] = { end_s, label, confidence, shares, silent, rawLabel, rawConfidence };
+      this.hasRaw ||= Boolean(raw.label_raw);
+      if (!this._hasAllPeaks) peaks?.forEach((peak, i) => (this.peaks[second * PEAKS_PER_S + i] = peak));
     }
     this._redraw();
   }
 
+  setPeaks(peaks) {
+    this.peaks = Array.from(peaks);
+    this._hasAllPeaks = true;
+    this._redraw();
+  }
+
   setCursor(second) {
-    this.cursorS = Math.min(Math.max(0, second), this._spanS());
+    this.cursorS = Math.min(Math.max(0, second), this._endOfAxisS());
+    if (this._windowS) {
+      const before = this.cursorS - this._fromS;
+      if (before < 0 || before > this._windowS) this._fromS = this._bounded(this.cursorS - 0.1 * this._windowS);
+      if (before < 0 || before > this._windowS) this._redraw();
+    }
     this._showCursor();
   }
 
@@ -139,13 +133,41 @@ export class Timeline {
     this._redraw();
   }
 
+  setRaw(raw) {
+    this._raw = raw;
+    this._redraw();
+  }
+
+  showLanes(shown) {
+    this._root.classList.toggle("timeline-closed", !shown);
+    this._redraw();
+  }
+
+  /** Show fewer seconds (a factor of more than 1) or more, with a second where it is. */
+  zoom(factor, aroundS = this.cursorS) {
+    const share = (aroundS - this._fromS) / this._spanS();
+    const windowS = Math.max(this._spanS() / factor, Math.min(LEAST_S, this._endOfAxisS()));
+    this._windowS = windowS < this._endOfAxisS() * 0.999 ? windowS : null;
+    this._fromS = this._bounded(aroundS - share * this._spanS());
+    this._redraw();
+  }
+
   at(second) {
     const isLast = second >= this._rows.length - 1 && second <= this._endS(); // it may last longer than a second
     const start_s = isLast ? this._rows.length - 1 : Math.floor(second);
     const row = this._rows[start_s];
     if (!row) return null;
-    const { end_s, label, confidence, shares } = row;
-    return { start_s, end_s, label, confidence, probabilities: this.classes.map((name, i) => [name, shares[i]]) };
+    const probabilities = this.classes.map((name, i) => [name, row.shares[i]]);
+    return { start_s, end_s: row.end_s, label: this._label(row), confidence: this._confidence(row), probabilities };
+  }
+
+  runs() {
+    return runsOf(this._rows, (row) => this._label(row)).map((run) => {
+      const rows = this._rows.slice(run.start_s, run.end_s);
+      const lengthsS = rows.map((row, i) => row.end_s - run.start_s - i);
+      const sum = rows.reduce((total, row, i) => total + this._confidence(row) * lengthsS[i], 0);
+      return { ...run, confidence: sum / (run.end_s - run.start_s) };
+    });
   }
 
   overall() {
@@ -162,21 +184,65 @@ export class Timeline {
     return this._rows.length ? this.classes[indexOfHighest(means)] : null;
   }
 
+  _label(row) {
+    return this._raw ? row.rawLabel : row.label;
+  }
+
+  _confidence(row) {
+    return this._raw ? row.rawConfidence : row.confidence;
+  }
+
   /** Where the known seconds end. */
   _endS() {
     return this._rows.at(-1)?.end_s ?? 0;
   }
 
-  /** How many seconds the axis covers. While the duration is unknown it grows by steps, not with each second. */
+  /** Where the axis ends. While the duration is unknown it grows by steps, not with each second. */
+  _endOfAxisS() {
+    return this.durationS ?? Math.max(30, SPANS_S.find((span) => span >= this._endS() * 1.1) ?? this._endS() * 1.5);
+  }
+
+  /** How many seconds are in sight. */
   _spanS() {
-    return this.durationS ?? Math.max(30, STEPS_S.find((step) => step >= this._endS() * 1.1) ?? this._endS() * 1.5);
+    return this._windowS ?? this._endOfAxisS();
+  }
+
+  /** A start of what is in sight, from 0 to where the end is in sight. */
+  _bounded(fromS) {
+    return Math.min(Math.max(0, fromS), this._endOfAxisS() - this._spanS());
+  }
+
+  _scrollTo(fromS) {
+    this._fromS = this._bounded(fromS);
+    this._redraw();
+  }
+
+  _makeTools() {
+    const tools = make("div", "timeline-tools");
+    this._readout = make("p", "timeline-readout");
+    const zoomOf = (text, label, factor) => {
+      const button = make("button", "timeline-zoom", text);
+      button.type = "button";
+      button.setAttribute("aria-label", label);
+      button.addEventListener("click", () => this.zoom(factor));
+      return button;
+    };
+    this._scroll = make("input", "timeline-scroll");
+    this._scroll.type = "range";
+    this._scroll.step = "any";
+    this._scroll.setAttribute("aria-label", this._words.scroll);
+    this._scroll.addEventListener("input", () => this._scrollTo(Number(this._scroll.value)));
+    this._zoomOut = zoomOf("\u2212", this._words.zoomOut, 0.5);
+    this._zoomIn = zoomOf("+", this._words.zoomIn, 2);
+    tools.append(this._readout, this._scroll, this._zoomOut, this._zoomIn);
+    return tools;
   }
 
   _makeSlider() {
     const slider = make("div", "timeline-slider");
     slider.tabIndex = 0;
     slider.setAttribute("role", "slider");
-    slider.setAttribute("aria-label", "time");
+    slider.setAttribute("aria-label", this._words.time);
     slider.setAttribute("aria-valuemin", "0");
     this._cursorLine = make("div", "timeline-cursor");
     this._hoverLine = make("div", "timeline-hover");
@@ -186,7 +252,7 @@ export class Timeline {
     const secondAt = (event) => {
       const box = slider.getBoundingClientRect();
       const share = (event.clientX - box.left) / box.width;
-      return Math.min(Math.max(0, share), 1) * this._spanS();
+      return this._fromS + Math.min(Math.max(0, share), 1) * this._spanS();
     };
     let dragging = false;
     slider.addEventListener("pointerdown", (event) => {
@@ -201,12 +267,20 @@ export class Timeline {
     });
     for (const end of ["pointerup", "pointercancel"]) slider.addEventListener(end, () => (dragging = false));
     slider.addEventListener("pointerleave", () => this._hover(null));
+    slider.addEventListener("wheel", (event) => {
+      const sideways = event.shiftKey ? event.deltaY || event.deltaX : event.deltaX;
+      if (event.ctrlKey) this.zoom(Math.exp(-event.deltaY / 300), secondAt(event));
+      else if (this._windowS && sideways) this._scrollTo(this._fromS + (sideways / slider.clientWidth) * this._windowS);
+      else return;
+      event.preventDefault();
+    }, { passive: false });
     slider.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       const step = KEYS_S[event.key];
       if (step) this._seek(this.cursorS + (event.shiftKey ? Math.sign(step) * 10 : step));
       else if (event.key === "Home") this._seek(0);
-      else if (event.key === "End") this._seek(this._spanS());
+      else if (event.key === "End") this._seek(this._endOfAxisS());
+      else if (event.key === "+" || event.key === "-") this.zoom(event.key === "+" ? 2 : 0.5);
       else return;
       event.preventDefault();
     });
@@ -223,30 +297,36 @@ export class Timeline {
     this._showCursor();
   }
 
-  /** Update what depends on the cursor and the pointer: two lines, a column of numbers, the slider's text. */
+  /** Update what depends on the cursor and the pointer: two lines, the numbers of a second, the slider's text. */
   _showCursor() {
-    const span = this._spanS();
-    const left = (second) => `${(100 * second) / span}%`;
-    this._cursorLine.style.left = left(this.cursorS);
-    this._hoverLine.hidden = this._hoverS === null;
-    if (this._hoverS !== null) this._hoverLine.style.left = left(this._hoverS);
+    const share = (second) => (second - this._fromS) / this._spanS();
+    const place = (line, second) => {
+      line.hidden = second === null || share(second) < 0 || share(second) > 1;
+      line.style.left = `${100 * share(second ?? 0)}%`;
+    };
+    place(this._cursorLine, this.cursorS);
+    place(this._hoverLine, this._hoverS);
     const shownS = this._hoverS ?? this.cursorS;
     const shown = this.at(shownS);
-    setText(this._atHead, formatTime(shownS));
-    this._lanes.forEach((lane, i) => {
-      setText(lane.at, percent(shown && !this._isSilentAt(shown) ? shown.probabilities[i][1] : NaN));
-      lane.at.classList.toggle("timeline-won", shown?.label === this.classes[i]);
-    });
-    const current = this.at(this.cursorS);
-    const known = current && (this._isSilentAt(current) ? SILENCE : `${current.label} ${percent(current.confidence)}`);
-    const spoken = known ?? "not recognized yet";
-    this._slider.setAttribute("aria-valuemax", String(span));
+    const silent = shown && this._rows[shown.start_s].silent;
+    this._lanes.showSecond(shownS, shown && !silent ? shown.probabilities.map(([, each]) => each) : null, shown?.label);
+    this._showReadout(shownS, shown);
+    this._slider.setAttribute("aria-valuemax", String(this._endOfAxisS()));
     this._slider.setAttribute("aria-valuenow", String(Math.floor(this.cursorS)));
+    const spoken = this._inWords(this.at(this.cursorS));
     this._slider.setAttribute("aria-valuetext", `${formatTime(this.cursorS)}, ${spoken}`);
   }
 
-  _isSilentAt({ start_s }) {
-    return this._rows[start_s].silent;
+  _showReadout(second, shown) {
+    const text = `${formatTime(second)}  ${this._inWords(shown)}`;
+    if (this._readout.textContent === text) return;
+    this._readout.replaceChildren(...(shown ? [swatch(this.looks.get(shown.label))] : []), text);
+  }
+
+  _inWords(shown) {
+    if (!shown) return this._words.unknown;
+    const label = inWords(shown.label, this._words);
+    return shown.label === SILENCE ? label : `${label} ${percent(shown.confidence)}`;
   }
 
   /** Draw everything before the next frame, once, however often this is called. */
@@ -258,114 +338,47 @@ export class Timeline {
   }
 
   _draw() {
-    const span = this._spanS();
-    const width = this._axis.clientWidth;
-    const columnS = stepOf(span, Math.min(MOST_COLUMNS, Math.max(200, width)));
-    const columns = this._columns(columnS);
-    const gap = columns.length && width / (span / columnS) >= 6 ? 0.12 * columnS : 0; // room between two columns
-    const silent = columns.filter((column) => column.silent);
-    const dominant = this.dominant();
-    this.overall().forEach(([name, mean], i) => {
-      const lane = this._lanes[i];
-      const bar = (column, height) => {
-        const right = Math.max(column.end_s - gap, column.start_s + (column.end_s - column.start_s) / 2);
-        return `M${column.start_s} 1V${1 - height}H${right}V1Z`;
-      };
-      const won = columns.filter((column) => column.winner === i);
-      const lost = columns.filter((column) => column.winner !== i && !column.silent);
-      lane.plot.setAttribute("viewBox", `0 0 ${span} 1`);
-      lane.known.setAttribute("d", columns.map((c) => `M${c.start_s} 0H${c.end_s}V1H${c.start_s}Z`).join(""));
-      lane.tint.setAttribute("d", won.map((c) => `M${c.start_s} 0H${c.end_s}V1H${c.start_s}Z`).join(""));
-      lane.silent.setAttribute("d", silent.map((c) => `M${c.start_s} 0H${c.end_s}V1H${c.start_s}Z`).join(""));
-      lane.bars.setAttribute("d", lost.map((c) => bar(c, c.shares[i])).join(""));
-      lane.winner.setAttribute("d", won.map((c) => bar(c, c.shares[i])).join(""));
-      setText(lane.mean, percent(mean));
-      for (const cell of [lane.name, lane.mean]) cell.classList.toggle("timeline-won", name === dominant);
-    });
-    this._drawAxis(span, width);
-    const length = columnS < 60 ? `${columnS} s` : `${columnS / 60} min`;
-    const column = columnS === 1 ? "a second" : `the mean of ${length}`;
-    const shaded = silent.length ? ", shaded in silence" : "";
-    setText(this._key, `A column is ${column}: its height is the probability, in the strong colour where it wins${shaded}.`);
+    this._fromS = this._bounded(this._fromS);
+    const [fromS, spanS, width] = [this._fromS, this._spanS(), this._axis.clientWidth];
+    this._drawRibbon(fromS, spanS);
+    this._drawAxis(fromS, spanS, width);
+    const means = this.overall().map(([, mean]) => mean);
+    const lanes = { rows: this._rows, fromS, spanS, width, means, dominant: this.dominant() };
+    setText(this._key, this._lanes.draw(lanes));
+    const hidden = this._endOfAxisS() - spanS;
+    this._scroll.hidden = !this._windowS;
+    this._scroll.max = String(hidden);
+    this._scroll.value = String(fromS);
+    this._scroll.style.setProperty("--timeline-thumb", `${Math.max(8, (100 * spanS) / this._endOfAxisS())}%`);
+    this._zoomOut.disabled = !this._windowS;
+    this._zoomIn.disabled = spanS <= LEAST_S;
     this._showCursor();
   }
 
-  /** What to draw: [{ start_s, end_s, shares, winner }], each column the mean of `columnS` seconds. */
-  _columns(columnS) {
-    const columns = [];
-    for (let start_s = 0; start_s < this._rows.length; start_s += columnS) {
-      const stop = Math.min(start_s + columnS, this._rows.length);
-      const shares = meanOf(this._rows, start_s, stop, this.classes.length);
-      const end_s = this._rows[stop - 1]?.end_s ?? stop;
-      if (shares) {
-        const winner = columnS === 1 ? this.classes.indexOf(this._rows[start_s].label) : indexOfHighest(shares);
-        columns.push({ start_s, end_s, shares, winner, silent: false });
-      } else if (this._rows.slice(start_s, stop).some((row) => row)) {
-        columns.push({ start_s, end_s, shares: [], winner: -1, silent: true });
-      }
-    }
-    return columns;
+  _drawRibbon(fromS, spanS) {
+    const ratio = devicePixelRatio || 1;
+    const [width, height] = [this._ribbon.clientWidth, this._ribbon.clientHeight];
+    if (!width) return;
+    [this._ribbon.width, this._ribbon.height] = [width * ratio, height * ratio];
+    const context = this._ribbon.getContext("2d");
+    context.scale(ratio, ratio);
+    const runs = runsOf(this._rows, (row) => this._label(row));
+    const name = (label) => inWords(label, this._words);
+    drawRibbon(context, { width, height, ratio, fromS, spanS, runs, peaks: this.peaks, looks: this.looks, name });
   }
 
   /** Ticks at round times, as many as there is room for. */
-  _drawAxis(span, width) {
-    const hours = span >= 3600;
-    const step = stepOf(span, Math.max(1, Math.floor(width / (hours ? 80 : 60))));
+  _drawAxis(fromS, spanS, width) {
+    const hours = this._endOfAxisS() >= 3600;
+    const step = stepOf(spanS, Math.max(1, Math.floor(width / (hours ? 80 : 60))));
     const ticks = [];
-    for (let second = 0; second <= span; second += step) {
+    for (let second = Math.ceil(fromS / step) * step; second <= fromS + spanS; second += step) {
       const tick = make("span", "timeline-tick", formatTime(second, hours));
-      tick.style.left = `${(100 * second) / span}%`;
+      tick.classList.toggle("timeline-tick-first", second === fromS);
+      tick.classList.toggle("timeline-tick-last", second > fromS + 0.98 * spanS);
+      tick.style.left = `${(100 * (second - fromS)) / spanS}%`;
       ticks.push(tick);
     }
     this._axis.replaceChildren(...ticks);
   }
-}
-
-function makeLane(name) {
-  const plot = document.createElementNS(SVG, "svg");
-  plot.setAttribute("class", "timeline-plot");
-  plot.setAttribute("preserveAspectRatio", "none");
-  plot.setAttribute("aria-hidden", "true");
-  const layers = {};
-  for (const layer of ["known", "tint", "silent", "bars", "winner"]) {
-    layers[layer] = document.createElementNS(SVG, "path");
-    layers[layer].setAttribute("class", `timeline-${layer}`);
-    plot.append(layers[layer]);
-  }
-  const cells = { name: make("div", "timeline-name", name), mean: make("div", "timeline-mean") };
-  return { ...cells, at: make("div", "timeline-at"), plot, ...layers };
-}
-
-/** Each class's mean over the rows with sound from `start` to before `stop`, weighted by their lengths, or null. */
-function meanOf(rows, start, stop, nClasses) {
-  const sums = new Array(nClasses).fill(0);
-  let lengthS = 0;
-  for (let i = start; i < stop; i++) {
-    if (!rows[i] || rows[i].silent) continue;
-    lengthS += rows[i].end_s - i;
-    for (let c = 0; c < nClasses; c++) sums[c] += rows[i].shares[c] * (rows[i].end_s - i);
-  }
-  return lengthS ? sums.map((sum) => sum / lengthS) : null;
-}
-
-/** The place of the highest number, the first of equals. */
-function indexOfHighest(numbers) {
-  return numbers.indexOf(Math.max(...numbers));
-}
-
-/** The smallest round step, in seconds, of which `count` cover the duration. */
-function stepOf(durationS, count) {
-  return STEPS_S.find((step) => step * count >= durationS) ?? STEPS_S.at(-1);
-}
-
-function make(tag, className = "", text = "") {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  element.textContent = text;
-  return element;
-}
-
-/** Set a text only where it changes, to avoid needless layout. */
-function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
 }

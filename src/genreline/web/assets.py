@@ -26,7 +26,7 @@ class Assets:
     def __init__(self) -> None:
         package = resources.files("genreline")
         files = [file for file in (package / "web" / "static").iterdir() if _suffix(file) in _TYPES]
-        files += [package / "predict" / name for name in ("timeline.js", "timeline.css")]
+        files += [file for file in (package / "predict").iterdir() if _suffix(file) in (".js", ".css")]
         files += [
             resources.files("fastapi_offline") / "static" / name for name in ("swagger-ui-bundle.js", "swagger-ui.css")
         ]

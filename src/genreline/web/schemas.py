@@ -13,6 +13,7 @@ class Second(BaseModel):
     probabilities: dict[str, float]
     label_raw: str | None = Field(None, description="Of the second alone, where the song's other seconds count too.")
     confidence_raw: float | None = None
+    peaks: list[float] | None = Field(None, description="Of examples: the peak of each tenth of a second.")
 
 
 class Stretch(BaseModel):

@@ -53,11 +53,6 @@ class Service:
             await cancel_on_disconnect(request, stack.enter_async_context(self._fetches.place(client_of(request))))
             yield await cancel_on_disconnect(request, stack.enter_async_context(fetched(url, self.limits)))
 
-    async def work(self, kind: str, name: str, payload: bytes = b"", client: str = "", **options: str) -> bytes:
-        """The content of a worker's answer to a job; see `ask`."""
-        content: bytes = (await self.ask(kind, name, payload, client, **options))["content"]
-        return content
-
     async def ask(self, kind: str, name: str, payload: bytes = b"", client: str = "", **options: Any) -> dict[str, Any]:
         """A worker's answer to a job that has one. Raises Problem."""
         job = Job({"kind": kind, "name": name, **options}, io.BytesIO(payload), len(payload), client)

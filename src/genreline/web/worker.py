@@ -45,7 +45,6 @@ class Worker:
         self._kinds: dict[str, Callable[[dict[str, Any], bytes], None]] = {
             "listen": self._listen,
             "render": self._render,
-            "compose": self._compose,
             "live": self._live,
             "conclude": self._conclude,
         }
@@ -198,15 +197,6 @@ class Worker:
         content = formats[job["format"]]()
         self._send({"event": "content", "n_bytes": len(content), "title": timeline.title}, content)
 
-    def _compose(self, job: dict[str, Any], payload: bytes) -> None:
-        """An example of music as a wav file: a medley, or a piece in the genre of that name."""
-        from genreline.demo.music import GENRES, compose, medley
-
-        name = job["name"]
-        waveform = compose(name, seed=7, duration_s=30) if name in GENRES else medley(seed=0)[0]
-        content = _wav(waveform)
-        self._send({"event": "content", "n_bytes": len(content)}, content)
-
 
 def _seconds(
     recognizer: Recognizer,
@@ -221,14 +211,14 @@ def _seconds(
     if follow:
         part = part.smoothed(follow(probabilities))
     seconds: list[dict[str, Any]] = part.to_dict()["seconds"]
-    for second, peaks in zip(seconds, _peaks(waveform, len(seconds)), strict=True):
+    for second, peaks in zip(seconds, outline(waveform, len(seconds)), strict=True):
         second["start_s"] += start_s
         second["end_s"] += start_s
         second["peaks"] = peaks
     return seconds
 
 
-def _peaks(waveform: NDArray[np.float32], n_seconds: int) -> list[list[float]]:
+def outline(waveform: NDArray[np.float32], n_seconds: int) -> list[list[float]]:
     """The waveform's outline: the largest magnitude of each tenth of a second, PEAKS_PER_S for each second."""
     padded = np.zeros(n_seconds * RATE_HZ, np.float32)
     waveform = waveform[: len(padded)]

@@ -1,6 +1,5 @@
 """The routes that list what the service offers: models, bounds, and music to try."""
 
-import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
@@ -8,22 +7,17 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from genreline.web.assets import card, card_html
+from genreline.web.examples import Example, load_examples
 from genreline.web.formats import accepted
 from genreline.web.problems import Problem, responses
+from genreline.web.schemas import TimelineSchema
 from genreline.web.service import Service
 
 _CARD_TYPES = ["text/html", "text/markdown"]
-EXAMPLES = {
-    "medley": "A medley of four genres, 90 s",
-    "blues": "Blues, 30 s",
-    "classical": "Classical, 30 s",
-    "pop": "Pop, 30 s",
-    "rock": "Rock, 30 s",
-}
 
 
 class ModelInfo(BaseModel):
-    """A model that recognises songs; its card, in Markdown, states what it is good for."""
+    """A model that recognizes songs; its card, in Markdown, states what it is good for."""
 
     name: str
     default: bool
@@ -41,17 +35,20 @@ class Bounds(BaseModel):
     urls: bool
 
 
-class Example(BaseModel):
-    """A piece of music that genreline composed."""
+class ExampleInfo(BaseModel):
+    """A piece of music that genreline composed, and the model that recognized it."""
 
     name: str
     title: str
+    duration_s: float
+    model: str
 
 
 def catalog_routes(service: Service) -> APIRouter:
     """/v1/models, /v1/limits, /v1/examples."""
     router = APIRouter()
-    composed: dict[str, asyncio.Task[bytes]] = {}
+    pieces = load_examples()
+    cached = {"Cache-Control": "max-age=3600"}
 
     @router.get("/v1/models", summary="The models, with their cards")
     async def models() -> list[ModelInfo]:
@@ -80,26 +77,34 @@ def catalog_routes(service: Service) -> APIRouter:
         most = service.limits
         return Bounds(max_bytes=most.max_bytes, max_duration_s=most.max_duration_s, urls=service.allow_urls)
 
+    def piece(name: str) -> Example:
+        if name not in pieces:
+            raise Problem(404, f"{name[:80]}: no such example; choose one of {', '.join(pieces)}")
+        return pieces[name]
+
     @router.get("/v1/examples", summary="Music to try")
-    async def examples() -> list[Example]:
-        return [Example(name=name, title=title) for name, title in EXAMPLES.items()]
+    async def examples() -> list[ExampleInfo]:
+        return [ExampleInfo(name=name, **piece.summary) for name, piece in pieces.items()]
 
     @router.get(
         "/v1/examples/{name}",
-        summary="A piece of music as a wav file, composed when it is first asked for",
+        summary="A piece of music as an MP3 file",
         response_class=Response,
         responses={
-            200: {"content": {"audio/wav": {"schema": {"type": "string", "format": "binary"}}}},
-            **responses(404, 422, 503),
+            200: {"content": {"audio/mpeg": {"schema": {"type": "string", "format": "binary"}}}},
+            **responses(404, 422),
         },
     )
     async def example(name: Annotated[str, Path(openapi_examples={"blues": {"value": "blues"}})]) -> Response:
-        if name not in EXAMPLES:
-            raise Problem(404, f"{name[:80]}: no such example; choose one of {', '.join(EXAMPLES)}")
-        task = composed.get(name)
-        if task is None or (task.done() and task.exception()):
-            task = composed[name] = asyncio.create_task(service.work("compose", name))
-        # Shielded: another client may wait for the same piece when this one has gone.
-        return Response(await asyncio.shield(task), media_type="audio/wav")
+        return Response(piece(name).audio, media_type="audio/mpeg", headers=cached)
+
+    @router.get(
+        "/v1/examples/{name}/timeline",
+        summary="The timeline of a piece of music, with the waveform's outline",
+        response_model=TimelineSchema,
+        responses=responses(404, 422),
+    )
+    async def example_timeline(name: Annotated[str, Path(openapi_examples={"blues": {"value": "blues"}})]) -> Response:
+        return Response(piece(name).timeline, media_type="application/json", headers=cached)
 
     return router

@@ -1,71 +1,71 @@
-/* The page: choose a song, see it recognised, play it, and save its timeline. */
+/* The page: choose songs, see them recognized, play them, and save their timelines. */
 
-import { answered, ask, Problem, render, streamTimeline, withSound } from "./service.js";
+import { showExamples } from "./examples.js";
+import { filesIn, SongList } from "./list.js";
+import { pictureOf } from "./picture.js";
 import { recordWith } from "./recorder.js";
-import { formatTime, listRuns, percent, Timeline } from "./timeline.js";
-import { outline, Waveform } from "./waveform.js";
+import { saveBlob, saveWith } from "./save.js";
+import { answered, ask, Problem } from "./service.js";
+import { fragmentOf, songIn } from "./share.js";
+import { Song } from "./song.js";
+import { text, translatePage } from "./strings.js";
+import { SongView } from "./view.js";
 
 const byId = (id) => document.getElementById(id);
-const FORMATS = { csv: "CSV", json: "JSON", txt: "Audacity labels", jams: "JAMS", png: "Picture (PNG)", html: "Player (HTML)" };
 
-const audio = byId("audio");
-const view = new Timeline(byId("timeline"), { onSeek: seek });
-const waveform = new Waveform(byId("waveform"), seek);
-const slider = document.querySelector(".timeline-slider");
-waveform.alignTo(slider);
-
+translatePage();
+const view = new SongView();
+const list = new SongList({
+  section: byId("songs"),
+  list: byId("list"),
+  saveButton: byId("save-all"),
+  recognize,
+  onShow: choose,
+  onSaved: (archive) => showStatus(text.saved(saveBlob(archive, "genreline.zip"))),
+  onError: showError,
+});
 let limits = null;
-let song = null; // { file or url, name, seconds, summary, decoded, abort } of what is shown
-let choices = 0; // how many were made: what comes late for an earlier one is dropped
+let shownBefore = null; // what was shown before the song that was opened last
 
 // Choosing ------------------------------------------------------------------------------------------------------------
 
 async function prepare() {
-  const [models, examples, bounds] = await Promise.all([ask("v1/models"), ask("v1/examples"), ask("v1/limits")]);
+  const [models, bounds] = await Promise.all([ask("v1/models"), ask("v1/limits")]);
   limits = bounds;
-  byId("model").replaceChildren(...models.map(({ name }) => new Option(name, name)));
+  const nameOf = (name) => (name.startsWith("composed") ? text.composedOnly(name) : name);
+  byId("model").replaceChildren(...models.map(({ name }) => new Option(nameOf(name), name)));
   byId("model").value = models.find((model) => model.default).name;
-  byId("example").append(...examples.map(({ name, title }) => new Option(title, name)));
-  const minutes = Math.round(limits.max_duration_s / 60);
-  byId("bounds").textContent = `Any common format, up to ${minutes} minutes and ${Math.round(limits.max_bytes / 1e6)} MB.`;
+  byId("bounds").textContent = text.bounds(Math.round(limits.max_duration_s / 60), Math.round(limits.max_bytes / 1e6));
   byId("link").hidden = !limits.urls;
+  await showExamples(byId("examples"), (song) => showReady(song, text.composed(song.result.model)));
 }
 
 byId("file").addEventListener("change", (event) => {
-  const [file] = event.target.files;
-  if (file) open(file);
+  open([...event.target.files]);
   event.target.value = ""; // so that the same file can be chosen again
 });
 
 for (const type of ["dragenter", "dragover", "dragleave", "drop"]) {
-  document.addEventListener(type, (event) => {
+  document.addEventListener(type, async (event) => {
     event.preventDefault();
     document.body.classList.toggle("dropping", type === "dragenter" || type === "dragover");
-    if (type === "drop" && event.dataTransfer.files[0]) open(event.dataTransfer.files[0]);
+    if (type !== "drop") return;
+    const isLink = event.dataTransfer.types.includes("text/uri-list");
+    const files = await filesIn(event.dataTransfer);
+    if (files.length) open(files);
+    else showError(new Problem(isLink ? text.droppedLink : text.noFiles));
   });
 }
 
-byId("example").addEventListener("change", async ({ target }) => {
-  if (!target.value) return;
-  const title = target.selectedOptions[0].text.split(",")[0];
-  const mine = ++choices;
-  showStatus("Composing the example…");
-  try {
-    const sound = await (await answered(fetch(`v1/examples/${target.value}`))).blob();
-    if (mine === choices) await open(new File([sound], `${title}.wav`, { type: "audio/wav" }));
-  } catch (error) {
-    if (mine === choices) showError(error);
-  }
-});
-
 byId("link").addEventListener("submit", (event) => {
   event.preventDefault();
-  openLink(byId("url").value);
+  const url = byId("url").value;
+  start([new Song({ url, name: url })]);
 });
 
-recordWith(byId("record"), open, showStatus, (text) => showError(new Problem(text)));
+recordWith(byId("record"), (file) => open([file]), showStatus, (sentence) => showError(new Problem(sentence)));
 
-byId("model").addEventListener("change", () => song && listen());
+byId("model").addEventListener("change", () => view.song && !view.song.isShared && recognize(view.song));
 
 byId("about").addEventListener("click", async () => {
   try {
@@ -78,243 +78,132 @@ byId("about").addEventListener("click", async () => {
   }
 });
 
-// Recognising ---------------------------------------------------------------------------------------------------------
-
-async function open(file) {
-  if (!limits) await ready; // a file was chosen before the service answered
-  if (!limits) return;
-  if (file.size > limits.max_bytes) {
-    showError(new Problem(`${file.name}: is larger than the ${limits.max_bytes / 1e6} MB that are taken here`));
-    return;
-  }
-  show({ file, name: file.name });
-  URL.revokeObjectURL(audio.src);
-  audio.src = URL.createObjectURL(file);
-  const opened = song;
-  outline(file).then((peaks) => {
-    if (!peaks || song !== opened) return;
-    song.decoded = true;
-    waveform.setPeaks(peaks);
-  });
-  await listen();
+function open(files) {
+  return start(files.map((file) => new Song({ file, name: file.name })));
 }
 
-async function openLink(url) {
-  show({ url, name: url });
-  URL.revokeObjectURL(audio.src);
-  audio.removeAttribute("src");
-  audio.load();
-  showUnplayable("The service fetches and recognises a song from a link; there is nothing to play here.");
-  await listen();
-}
-
-function show(chosen) {
-  choices++;
-  song?.abort?.abort();
-  song = { ...chosen, seconds: [], summary: null, decoded: false };
-  setTitle(chosen.name.replace(/\.[^.]*$/, ""));
-  audio.currentTime = 0; // the last song's may have been set to a later one
-  audio.hidden = false;
-  byId("unplayable").hidden = true;
-  waveform.clear();
-  view.clear();
-  setDuration(null);
-}
-
-async function listen() {
-  song.abort?.abort();
-  const mine = (song.abort = new AbortController());
-  const { signal } = mine;
-  song.seconds = [];
-  song.summary = null;
-  byId("song").hidden = false;
-  byId("error").textContent = "";
-  byId("verdict").textContent = "";
-  listRuns(byId("runs"), [], seek);
-  setDownloads(false);
-  byId("progress").hidden = false;
-  byId("progress").removeAttribute("value");
-  showStatus(song.url ? "Fetching and recognising…" : "Recognising…");
-  const model = byId("model").value;
-  try {
-    for await (const [event, data] of streamTimeline(request(model), signal)) {
-      if (event === "start") setClasses(data.classes);
-      else if (event === "second") addSecond(data);
-      else finish(data);
-    }
-  } catch (error) {
-    if (mine !== song.abort || error.name === "AbortError") return; // another song, or model, has taken over
-    showError(error);
-    byId("song").hidden = song.seconds.length === 0; // the seconds that came before the error stay
-    byId("progress").hidden = true;
-  }
-}
-
-function request(model) {
-  if (song.url) return JSON.stringify({ url: song.url, model });
-  const form = new FormData();
-  form.append("model", model);
-  form.append("file", song.file, song.file.name);
-  return form;
-}
-
-function setClasses(classes) {
-  const { cursorS } = view;
-  view.setClasses(classes); // which goes back to 0, though the sound may be playing already
-  view.setCursor(cursorS);
-}
-
-function addSecond({ peaks, ...second }) {
-  song.seconds[Math.round(second.start_s)] = second; // it may come again, when all of the song is known
-  view.add([second]);
-  if (!peaks) return;
-  if (!song.decoded) waveform.addSecond(second.start_s, peaks);
-  if (view.durationS) byId("progress").value = second.end_s / view.durationS;
-  else waveform.setDuration(Number(slider.ariaValueMax)); // the axis grows with the seconds
-}
-
-function finish(summary) {
-  song.summary = summary;
-  setTitle(summary.title);
-  setDuration(summary.duration_s);
-  view.setSummary(summary);
-  listRuns(byId("runs"), summary.runs, playFrom);
-  showVerdict(summary);
-  showStatus(`Complete, recognised by ${summary.model}.`);
-  byId("progress").hidden = true;
+/** Show a song that is recognized already. */
+function showReady(song, status) {
+  showError(null);
+  view.show(song);
+  list.update(song);
   setDownloads(true);
-  markRun();
+  showStatus(status);
 }
 
-function showVerdict({ overall, dominant, verdict, duration_s: durationS }) {
-  const [, [second, secondShare]] = Object.entries(overall).sort((a, b) => b[1] - a[1]).concat([["", 0]]);
-  const inWords = (name) => name.replaceAll("_", " ");
-  const strong = document.createElement("strong");
-  strong.textContent = verdict;
-  const average = `on average over ${formatTime(durationS)}`;
-  const rest = second ? `; next ${inWords(second)} with ${percent(secondShare)}` : "";
-  if (overall[dominant] === undefined) { // silence is no class
-    byId("verdict").replaceChildren("Nothing but ", strong, ` over ${formatTime(durationS)}.`);
-    return;
+// Recognizing ---------------------------------------------------------------------------------------------------------
+
+/** Take songs into the list, show the first of them, and have all recognized. */
+async function start(songs) {
+  if (!limits) await ready; // a song was chosen before the service answered
+  if (!limits || !songs.length) return;
+  showError(null);
+  shownBefore = view.song;
+  if (location.hash) history.replaceState(null, "", location.pathname); // it is another song's
+  view.show(songs[0]);
+  list.add(songs);
+}
+
+async function recognize(song) {
+  if (song === view.song) {
+    showError(null);
+    setDownloads(false);
+    showStatus(song.url ? text.fetching : text.recognizing);
   }
-  byId("verdict").replaceChildren(
-    ...(verdict.startsWith("unsure between ")
-      ? ["Here it is ", strong, `: ${percent(overall[dominant])} and ${percent(secondShare)} ${average}.`]
-      : [dominant === "not_music" ? "This is " : "Sounds like ", strong, `, with ${percent(overall[dominant])} ${average}${rest}.`]),
-  );
-}
-
-// Playing -------------------------------------------------------------------------------------------------------------
-
-function seek(second) {
-  if (audio.src) audio.currentTime = second; // of a sound that is not there yet, where it will begin
-  view.setCursor(second);
-  waveform.setCursor(second);
-  markRun();
-}
-
-function playFrom(second) {
-  seek(second);
-  if (audio.readyState > 0) play();
-}
-
-function play() {
-  audio.play().catch(() => {}); // a pause, or another song, came first
-}
-
-let frame = 0; // the next one that is asked for: however many events begin to follow, there is one
-
-function follow() {
-  view.setCursor(audio.currentTime);
-  waveform.setCursor(audio.currentTime);
-  markRun();
-  cancelAnimationFrame(frame);
-  if (!audio.paused) frame = requestAnimationFrame(follow);
-}
-
-for (const event of ["play", "seeked", "pause"]) audio.addEventListener(event, follow);
-
-audio.addEventListener("loadedmetadata", () => {
-  if (Number.isFinite(audio.duration) && !song.summary) setDuration(audio.duration);
-});
-
-audio.addEventListener("error", () => {
-  if (song?.file) showUnplayable("This browser cannot play this format; the timeline works all the same.");
-});
-
-byId("timeline").addEventListener("keydown", (event) => {
-  if (event.key !== " " || audio.readyState === 0) return;
-  event.preventDefault();
-  if (audio.paused) play();
-  else audio.pause();
-});
-
-function markRun() {
-  for (const button of byId("runs").querySelectorAll("button")) button.removeAttribute("aria-current");
-  const starts = [...byId("runs").querySelectorAll("button")];
-  const current = starts.findLast((button) => Number(button.dataset.startS) <= view.cursorS);
-  current?.setAttribute("aria-current", "true");
-}
-
-function showUnplayable(text) {
-  audio.hidden = true;
-  byId("unplayable").textContent = text;
-  byId("unplayable").hidden = false;
-}
-
-// Saving --------------------------------------------------------------------------------------------------------------
-
-for (const [format, label] of Object.entries(FORMATS)) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.dataset.format = format;
-  button.textContent = label;
-  button.addEventListener("click", () => save(format));
-  byId("downloads").append(button);
-}
-
-async function save(format) {
-  const { summary, seconds, file } = song; // another may be chosen meanwhile
-  const hasSound = format === "html" && !audio.hidden;
   try {
-    const page = await render({ ...summary, seconds }, format);
-    const blob = hasSound ? await withSound(page, file) : page;
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = `${summary.title || "timeline"}.${format}`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-    showStatus(`Saved as ${link.download}.`);
+    await song.recognize(byId("model").value, limits, (event, data) => {
+      if (event !== "second" || song !== view.song) list.update(view.song);
+      if (song !== view.song) return;
+      if (event === "start") view.restart();
+      else if (event === "second") view.add([data]);
+      else finish(song);
+    });
+  } catch (error) {
+    if (song.state === "failed" && song === view.song) fail(song, error);
+  }
+  list.update(view.song);
+}
+
+/** Show a song of the list. */
+function choose(song) {
+  view.show(song);
+  showError(song.error);
+  setDownloads(song.state === "done");
+  showStatus(song.state === "done" ? text.complete(song.result.model) : "");
+  list.update(song);
+}
+
+function finish(song) {
+  view.finish();
+  const { model, summary } = song.result;
+  showStatus(text.complete(model));
+  if (summary.incomplete) showError(new Problem(summary.incomplete)); // the song ended early, or was too long
+  setDownloads(true);
+}
+
+/** Say why a song was not recognized. If nothing came of it, the song that was shown before comes back. */
+function fail(song, error) {
+  const shown = song.result ? song : shownBefore?.result && shownBefore;
+  if (!shown) view.close();
+  else if (shown === song) view.restart();
+  else view.show(shown);
+  setDownloads(Boolean(shown?.result.summary));
+  showError(error, shown && shown !== song ? text.kept(shown.title) : "");
+  byId("progress").hidden = true;
+}
+
+// Saving and showing --------------------------------------------------------------------------------------------------
+
+saveWith(byId("downloads"), () => view.song, (name) => showStatus(text.saved(name)), showError);
+
+byId("copy-link").addEventListener("click", async () => {
+  try {
+    history.replaceState(null, "", await fragmentOf(view.song));
+    const isCopied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
+    showStatus(isCopied ? text.linkCopied : text.linkShown);
+  } catch (error) {
+    showError(error);
+  }
+});
+
+byId("picture").addEventListener("click", async () => {
+  const { song } = view;
+  showStatus(text.saved(saveBlob(await pictureOf(song, view.timeline, byId("verdict").textContent), `${song.title}.png`)));
+});
+
+async function showShared() {
+  try {
+    const song = await songIn(location.hash);
+    if (song) showReady(song, text.shared(song.result.model));
   } catch (error) {
     showError(error);
   }
 }
 
-// Showing -------------------------------------------------------------------------------------------------------------
-
-function setTitle(title) {
-  byId("title").textContent = title;
-  document.title = `${title} – genreline`;
-}
-
-function setDuration(durationS) {
-  view.setDuration(durationS);
-  waveform.setDuration(durationS ?? 30);
-}
+addEventListener("hashchange", showShared);
+showShared();
 
 function setDownloads(ready) {
-  for (const button of byId("downloads").children) button.disabled = !ready;
+  for (const button of document.querySelectorAll("#downloads button, #share button")) button.disabled = !ready;
 }
 
-function showStatus(text) {
-  byId("status").textContent = text;
+function showStatus(sentence) {
+  byId("status").textContent = sentence;
 }
 
-function showError(error) {
-  if (!(error instanceof Problem)) console.error(error);
-  showStatus("");
-  byId("error").textContent = error instanceof Problem ? error.message : "something went wrong in this page; reload it";
+/** Show an error, or with null that there is none any more. */
+function showError(error, more = "") {
+  if (error && !(error instanceof Problem)) console.error(error);
+  if (error) showStatus("");
+  const sentence = error instanceof Problem ? error.message : text.broken;
+  byId("error").textContent = error ? `${sentence}${more}` : "";
 }
 
 setDownloads(false);
-const ready = prepare().catch(showError);
+const ready = prepare().catch((error) => {
+  showError(error);
+  const again = document.createElement("button");
+  again.textContent = text.tryAgain;
+  again.addEventListener("click", () => location.reload());
+  byId("error").append(" ", again);
+});

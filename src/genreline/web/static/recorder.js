@@ -1,6 +1,9 @@
 /* Recording from the microphone into a file. */
 
+import { text } from "./strings.js";
+
 const MOST_MS = 600_000; // ends a forgotten recording
+const PROBLEMS = { NotFoundError: "noMicrophone", NotAllowedError: "deniedMicrophone" };
 
 /** A button that records while it is pressed in; `onFile` gets the recording, `onStatus` the state in words. */
 export function recordWith(button, onFile, onStatus, onProblem) {
@@ -8,7 +11,7 @@ export function recordWith(button, onFile, onStatus, onProblem) {
   let asking = false; // for the microphone, which a second click must not do
   if (!navigator.mediaDevices || !window.MediaRecorder) {
     button.disabled = true;
-    button.title = "This browser allows the microphone only on pages served over https.";
+    button.title = text.insecureMicrophone;
     return;
   }
   button.setAttribute("aria-pressed", "false");
@@ -25,14 +28,14 @@ export function recordWith(button, onFile, onStatus, onProblem) {
       recorder = record(stream);
     } catch (error) {
       release(stream);
-      onProblem(`the microphone cannot be used (${error.name}); allow it in the browser's settings`);
+      onProblem(text[PROBLEMS[error.name]] ?? text.brokenMicrophone(error.name));
       return;
     } finally {
       asking = false;
     }
-    button.textContent = "Stop";
+    button.textContent = text.stop;
     button.setAttribute("aria-pressed", "true");
-    onStatus("Recording. Press Stop to recognise it.");
+    onStatus(text.recording);
   });
 
   /** A recorder of the stream, started. */
@@ -44,7 +47,7 @@ export function recordWith(button, onFile, onStatus, onProblem) {
       clearTimeout(forgotten);
       release(stream);
       recorder = null;
-      button.textContent = "Record";
+      button.textContent = text.record;
       button.setAttribute("aria-pressed", "false");
       onFile(new File(pieces, `recording.${mine.mimeType.includes("mp4") ? "mp4" : "webm"}`, { type: mine.mimeType }));
     });

@@ -1,6 +1,6 @@
-/* The service's client: its models and limits, and a song's seconds as they are recognised. */
+/* The service's client: its models and limits, and a song's seconds as they are recognized. */
 
-const CUT = "the connection was cut before the song was over; try again";
+import { text as strings } from "./strings.js";
 
 /** A problem that the service reports, in one sentence. */
 export class Problem extends Error {}
@@ -32,7 +32,7 @@ export async function* streamTimeline(body, signal) {
       if (name === "event: done") return;
     }
   }
-  throw new Problem(CUT);
+  throw new Problem(strings.cut);
 }
 
 /** A timeline, as the service writes it, in another format, as a Blob. */
@@ -61,7 +61,7 @@ async function* pieces(stream) {
   try {
     for (let read = await reader.read(); !read.done; read = await reader.read()) yield read.value;
   } catch (error) {
-    throw error.name === "AbortError" ? error : new Problem(CUT);
+    throw error.name === "AbortError" ? error : new Problem(strings.cut);
   }
 }
 
@@ -72,9 +72,9 @@ export async function answered(request) {
     response = await request;
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem("the service could not be reached, or refused a request of this size; try again later");
+    throw new Problem(navigator.onLine ? strings.unreachable : strings.offline);
   }
   if (response.ok) return response;
   const isProblem = response.headers.get("Content-Type") === "application/problem+json";
-  throw new Problem(isProblem ? (await response.json()).detail : `the service answered ${response.status}`);
+  throw new Problem(isProblem ? (await response.json()).detail : strings.answered(response.status));
 }

@@ -1,0 +1,30 @@
+/* The list of a song's runs: stretches of consecutive seconds with one label. */
+
+import { make } from "./lanes.js";
+import { swatch } from "./palette.js";
+import { formatTime, inWords, percent, SILENCE, WORDS } from "./words.js";
+
+/** Fill a list element with a button for each run; `onPlay` gets the start of the one that is pressed. */
+export function listRuns(list, runs, looks, onPlay, words = WORDS) {
+  list.classList.add("timeline-runs");
+  list.classList.toggle("timeline-runs-hours", runs.length > 0 && runs.at(-1).end_s >= 3600);
+  list.replaceChildren(
+    ...runs.map((run) => {
+      const button = make("button", "timeline-run");
+      button.type = "button";
+      button.dataset.startS = run.start_s;
+      const span = `${formatTime(run.start_s)}\u2013${formatTime(run.end_s)}`;
+      const confidence = run.label === SILENCE ? NaN : run.confidence;
+      button.append(
+        swatch(looks.get(run.label)),
+        make("span", "timeline-run-span", span),
+        make("span", "timeline-run-label", inWords(run.label, words)),
+        make("span", "timeline-run-confidence", percent(confidence)),
+      );
+      button.addEventListener("click", () => onPlay(run.start_s));
+      const item = make("li");
+      item.append(button);
+      return item;
+    }),
+  );
+}

@@ -1,0 +1,114 @@
+/* Several songs: which they are, how far each is, and who is next. */
+
+import { looksOf, swatch } from "./palette.js";
+import { render } from "./service.js";
+import { text } from "./strings.js";
+import { inWords, percent } from "./words.js";
+import { zipOf } from "./zip.js";
+
+const AT_ONCE = 2; // as many as a service usually works on
+const MOST_SONGS = 300;
+
+export class SongList {
+  /** `recognize(song)` does so, and never throws; `onShow` gets the song that is chosen in the list. */
+  constructor({ section, list, saveButton, recognize, onShow, onSaved, onError }) {
+    Object.assign(this, { _section: section, _list: list, _recognize: recognize, _onShow: onShow });
+    this.songs = [];
+    this._running = new Set();
+    this._rows = new Map();
+    this._saveButton = saveButton;
+    saveButton.addEventListener("click", () => this._save(onSaved).catch(onError));
+  }
+
+  /** Take more songs, which wait for their turn. */
+  add(songs) {
+    for (const song of songs.slice(0, MOST_SONGS - this.songs.length)) {
+      this.songs.push(song);
+      this._rows.set(song, this._rowOf(song));
+      this._list.append(this._rows.get(song));
+    }
+    this._section.hidden = this.songs.length < 2;
+    this._next();
+  }
+
+  /** Show how far all of them are, and which one is shown. */
+  update(shown) {
+    const waiting = this.songs.filter((song) => song.state === "waiting");
+    for (const song of this.songs) {
+      const button = this._rows.get(song).firstElementChild;
+      button.setAttribute("aria-current", String(song === shown));
+      const state = stateOf(song, waiting.indexOf(song) + 1);
+      if (button.lastElementChild.textContent === state) continue;
+      button.lastElementChild.textContent = state;
+      const label = song.state === "done" && song.result.summary.dominant;
+      button.firstElementChild.replaceChildren(...(label ? [swatch(looksOf(song.result.classes).get(label))] : []));
+    }
+    this._saveButton.disabled = !this.songs.some((song) => song.state === "done");
+  }
+
+  _next() {
+    while (this._running.size < AT_ONCE) {
+      const song = this.songs.find(({ state }) => state === "waiting");
+      if (!song) return;
+      song.state = "running";
+      this._running.add(song);
+      this._recognize(song).finally(() => {
+        this._running.delete(song);
+        this._next();
+      });
+    }
+  }
+
+  _rowOf(song) {
+    const button = document.createElement("button");
+    button.type = "button";
+    const [look, name, state] = ["look", "name", "state"].map((part) => {
+      const cell = document.createElement("span");
+      cell.className = `list-${part}`;
+      return cell;
+    });
+    name.textContent = song.title;
+    button.append(look, name, state);
+    button.addEventListener("click", () => this._onShow(song));
+    const row = document.createElement("li");
+    row.append(button);
+    return row;
+  }
+
+  async _save(onSaved) {
+    const done = this.songs.filter((song) => song.state === "done");
+    const files = [];
+    for (const song of done) files.push([`${song.title}.csv`, await render(song.timeline, "csv")]);
+    onSaved(await zipOf(files));
+  }
+}
+
+function stateOf(song, place) {
+  if (song.state === "waiting") return text.isWaiting(place);
+  if (song.state === "running") return song.share ? percent(song.share) : text.recognizing;
+  if (song.state === "failed") return song.error.message;
+  const { dominant } = song.result.summary;
+  return `${inWords(dominant, text.timeline)} ${percent(song.result.summary.overall[dominant])}`;
+}
+
+/** The files in a drop or a choice, those in its folders too, in the order of their names; no hidden ones. */
+export async function filesIn(transfer) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter((entry) => entry);
+  const files = entries.some((entry) => entry.isDirectory)
+    ? (await Promise.all(entries.map(filesUnder))).flat().filter(({ name, type }) => isSong(name, type))
+    : [...transfer.files];
+  return files.filter(({ name }) => !name.startsWith("."));
+}
+
+async function filesUnder(entry) {
+  if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
+  const [reader, found] = [entry.createReader(), []];
+  const more = () => new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+  for (let entries = await more(); entries.length; entries = await more()) found.push(...entries); // some at a time
+  found.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
+  return (await Promise.all(found.map(filesUnder))).flat();
+}
+
+function isSong(name, type) {
+  return /^(audio|video)\//.test(type) || /\.(wma|opus|flac|aiff?|au|caf|mka|ape|wv)$/i.test(name);
+}

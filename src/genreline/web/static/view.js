@@ -1,0 +1,212 @@
+/* The song that is shown: its title, verdict, timeline, legend and runs. */
+
+import { outline } from "./outline.js";
+import { swatch } from "./palette.js";
+import { Playback } from "./playback.js";
+import { listRuns } from "./runs.js";
+import { text } from "./strings.js";
+import { Timeline } from "./timeline.js";
+import { formatTime, inWords, percent, SILENCE } from "./words.js";
+
+const byId = (id) => document.getElementById(id);
+
+export class SongView {
+  constructor() {
+    this.song = null;
+    this._frame = 0;
+    this.timeline = new Timeline(byId("timeline"), {
+      onSeek: (second) => this.playback.seek(second),
+      words: text.timeline,
+      lanes: false,
+    });
+    this.playback = new Playback({
+      audio: byId("audio"),
+      button: byId("play"),
+      clock: byId("clock"),
+      volume: byId("volume"),
+      onTime: (second) => {
+        this.timeline.setCursor(second);
+        this._markRun();
+      },
+      onUnplayable: () => this._showUnplayable(text.unplayable),
+    });
+    byId("progress").setAttribute("aria-label", text.progress);
+    byId("audio").addEventListener("loadedmetadata", ({ target }) => {
+      if (this.song && Number.isFinite(target.duration) && !this.song.result?.summary) this._setDuration(target.duration);
+    });
+    byId("raw").addEventListener("change", ({ target }) => {
+      this.timeline.setRaw(target.checked);
+      this._listRuns();
+    });
+    byId("lanes").addEventListener("click", ({ currentTarget }) => {
+      const open = currentTarget.getAttribute("aria-expanded") === "false";
+      currentTarget.setAttribute("aria-expanded", String(open));
+      this.timeline.showLanes(open);
+    });
+  }
+
+  /** Show a song as far as it is recognized. */
+  show(song) {
+    this.song = song;
+    byId("song").hidden = false;
+    document.body.classList.add("has-song");
+    this._setTitle(song.title);
+    byId("unplayable").hidden = true;
+    byId("play").disabled = !song.file;
+    this.playback.load(song.file && URL.createObjectURL(song.file));
+    if (song.soundUrl && !song.file) this._loadSound(song).catch(() => this._showUnplayable(text.unreachable));
+    if (song.url) this._showUnplayable(text.linkPlays);
+    byId("player").classList.toggle("silent", Boolean(song.url || song.isShared));
+    this.restart();
+    if (song.peaks) this.timeline.setPeaks(song.peaks);
+    else if (song.file) this._outline(song);
+    this._comeIntoSight();
+  }
+
+  /** Show no song. */
+  close() {
+    this.song = null;
+    byId("song").hidden = true;
+    document.body.classList.remove("has-song");
+  }
+
+  /** Show what is known of the song now: after another model began, or failed, too. */
+  restart() {
+    const { result, state, durationS } = this.song;
+    const { cursorS } = this.timeline;
+    this.timeline.setClasses(result?.classes ?? []);
+    if (this.song.peaks) this.timeline.setPeaks(this.song.peaks);
+    this._setDuration(durationS);
+    byId("verdict").textContent = byId("note").textContent = "";
+    byId("progress").hidden = state !== "running" && state !== "waiting";
+    byId("progress").removeAttribute("value");
+    this._clearRuns();
+    if (result) this.timeline.add(result.seconds);
+    if (result?.summary) this.finish();
+    this.timeline.setCursor(this.playback.audio.currentTime || (this.song.url ? cursorS : 0));
+    this._drawLegend();
+  }
+
+  /** More seconds have come. */
+  add(seconds) {
+    this.timeline.add(seconds);
+    if (this.song.share) byId("progress").value = this.song.share;
+    this._frame ||= requestAnimationFrame(() => {
+      this._frame = 0;
+      this._drawLegend();
+    });
+  }
+
+  /** All seconds have come, or no more will. */
+  finish() {
+    const { summary } = this.song.result;
+    byId("progress").hidden = true;
+    byId("every-second").hidden = !this.timeline.hasRaw;
+    if (!summary) return;
+    if (this.song.file && !this.song.isComposed) this._setTitle(summary.title || this.song.title);
+    this._setDuration(summary.duration_s);
+    this.timeline.setSummary(summary);
+    this._listRuns();
+    this._showVerdict(summary);
+    this._drawLegend();
+  }
+
+  _setTitle(title) {
+    byId("title").textContent = title;
+    document.title = `${title} – genreline`;
+  }
+
+  _setDuration(durationS) {
+    this.timeline.setDuration(durationS);
+    this.playback.setDuration(durationS);
+  }
+
+  async _loadSound(song) {
+    await song.loadSound();
+    if (song !== this.song) return;
+    const { cursorS } = this.timeline; // it may have been moved meanwhile
+    byId("play").disabled = false;
+    this.playback.load(URL.createObjectURL(song.file));
+    this.playback.seek(cursorS);
+  }
+
+  async _outline(song) {
+    song.peaks = await outline(song.file);
+    if (song.peaks && song === this.song) this.timeline.setPeaks(song.peaks);
+  }
+
+  _showVerdict({ overall, dominant, duration_s: durationS, unsure_margin: margin = 0 }) {
+    const name = (label) => inWords(label, text.timeline);
+    const duration = formatTime(durationS);
+    const ranked = Object.entries(overall).sort((a, b) => b[1] - a[1]);
+    const [first, second] = [ranked.find(([label]) => label === dominant), ranked.find(([label]) => label !== dominant)];
+    const isUnsure = first && second && first[1] - second[1] < margin;
+    let sentence;
+    if (!first) sentence = text.onlySilence(name(SILENCE), duration); // silence is no class
+    else if (isUnsure) {
+      const shares = [first, second].map(([, share]) => percent(share)).join(text.and);
+      sentence = text.isUnsure(text.unsure(name(first[0]), name(second[0])), shares, duration);
+    } else {
+      sentence = (dominant === "not_music" ? text.isNoMusic : text.sounds)(name(dominant), percent(first[1]), duration);
+      sentence.push(second ? text.next(name(second[0]), percent(second[1])) : text.nothingNext);
+    }
+    const strong = document.createElement("strong");
+    strong.textContent = sentence[1];
+    byId("verdict").replaceChildren(sentence[0], strong, ...sentence.slice(2));
+    byId("note").textContent = text.notes[isUnsure ? "unsure" : dominant] ?? "";
+  }
+
+  _drawLegend() {
+    const { timeline } = this;
+    const labels = new Set(timeline.runs().map((run) => run.label));
+    const entries = timeline.overall().map(([label, share]) => [label, percent(share)]);
+    if (labels.has(SILENCE)) entries.push([SILENCE, ""]);
+    byId("legend").replaceChildren(
+      ...entries.map(([label, share]) => {
+        const item = document.createElement("li");
+        item.classList.toggle("absent", !labels.has(label));
+        item.classList.toggle("dominant", label === timeline.dominant());
+        item.append(swatch(timeline.looks.get(label)), `${inWords(label, text.timeline)} ${share}`);
+        return item;
+      }),
+    );
+  }
+
+  _listRuns() {
+    const { runs } = this.song.result.summary;
+    const shown = byId("raw").checked ? this.timeline.runs() : runs;
+    listRuns(byId("runs"), shown, this.timeline.looks, (second) => this._playFrom(second), text.timeline);
+    this._markRun();
+  }
+
+  _clearRuns() {
+    byId("runs").replaceChildren();
+  }
+
+  _playFrom(second) {
+    this.playback.seek(second);
+    this.playback.play();
+  }
+
+  _markRun() {
+    const buttons = [...byId("runs").querySelectorAll("button")];
+    const current = buttons.findLast((button) => Number(button.dataset.startS) <= this.timeline.cursorS);
+    if (current?.getAttribute("aria-current")) return;
+    for (const button of buttons) button.removeAttribute("aria-current");
+    current?.setAttribute("aria-current", "true");
+  }
+
+  _showUnplayable(sentence) {
+    byId("player").classList.add("silent");
+    byId("unplayable").textContent = sentence;
+    byId("unplayable").hidden = false;
+  }
+
+  /** On a phone the timeline would begin to fill below what can be seen. */
+  _comeIntoSight() {
+    const { top } = byId("song").getBoundingClientRect();
+    if (top >= 0 && top < innerHeight / 3) return;
+    const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth";
+    byId("song").scrollIntoView({ block: "start", behavior });
+  }
+}
