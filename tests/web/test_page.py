@@ -175,7 +175,7 @@ def test_several_songs_are_a_list_and_one_zip(service, open_service, open_page, 
     page = open_service(service)
     songs = [
         ("a.wav", sound(2)),
-        ("a.flac", sound(3, form="FLAC")),
+        ("a.flac", sound(3, format="FLAC")),
         ("none.mp3", b"no notes " * 100),
         ("ü.wav", sound(4)),
     ]

@@ -63,7 +63,39 @@ byId("link").addEventListener("submit", (event) => {
   start([new Song({ url, name: url })]);
 });
 
-recordWith(byId("record"), (file) => open([file]), showStatus, (sentence) => showError(new Problem(sentence)));
+let recording = null; // the song that is being recorded
+let lastPiece = Promise.resolve(); // pieces are recognized one after the other
+
+recordWith(byId("record"), {
+  onStart() {
+    recording = new Song({ name: text.recordingTitle });
+    recording.isRecording = true;
+    view.playback.audio.pause();
+    shownBefore = view.song;
+    view.show(recording);
+    setDownloads(false);
+    showError(null);
+    showStatus(text.recording);
+  },
+  onLevel: (level, second) => recording.isRecording && recording === view.song && view.showLevel(level, second),
+  onPiece(file, startS) {
+    const song = recording;
+    const show = (event, data) => {
+      if (song !== view.song || !song.isRecording) return;
+      if (event === "start") view.restart();
+      else view.add([data]);
+    };
+    const model = byId("model").value;
+    lastPiece = lastPiece.then(() => song.isRecording && song.recognizePiece(file, startS, model, show)).catch(() => {});
+  },
+  onFile(file) {
+    Object.assign(recording, { file, isRecording: false, result: null });
+    recording.abort.abort(); // of pieces that are not recognized yet
+    view.showLevel(null);
+    start([recording], shownBefore);
+  },
+  onProblem: (sentence) => showError(new Problem(sentence)),
+});
 
 byId("model").addEventListener("change", () => view.song && !view.song.isShared && recognize(view.song));
 
@@ -94,11 +126,11 @@ function showReady(song, status) {
 // Recognizing ---------------------------------------------------------------------------------------------------------
 
 /** Take songs into the list, show the first of them, and have all recognized. */
-async function start(songs) {
+async function start(songs, before = view.song) {
   if (!limits) await ready; // a song was chosen before the service answered
   if (!limits || !songs.length) return;
   showError(null);
-  shownBefore = view.song;
+  shownBefore = before;
   if (location.hash) history.replaceState(null, "", location.pathname); // it is another song's
   view.show(songs[0]);
   list.add(songs);

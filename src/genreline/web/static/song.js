@@ -52,6 +52,21 @@ export class Song {
     }
   }
 
+  /** Have the next seconds of a recording recognized, alone; they come again when all of it is. */
+  async recognizePiece(file, startS, model, onChange) {
+    const piece = new Song({ file, name: file.name });
+    for await (const [event, data] of streamTimeline(piece._request(model), this.abort.signal)) {
+      if (event === "start" && !this.result) {
+        this.result = { ...data, seconds: [], summary: null };
+        onChange(event, data);
+      } else if (event === "second") {
+        const second = { ...data, start_s: data.start_s + startS, end_s: data.end_s + startS };
+        this._add(second);
+        onChange(event, second);
+      }
+    }
+  }
+
   /** Get the sound of an example into `file`. */
   async loadSound() {
     const blob = await (await answered(fetch(this.soundUrl))).blob(); // whole: a browser seeks in nothing less

@@ -84,7 +84,9 @@ const STRINGS = {
     noMicrophone: "There is no microphone; connect one, or choose a file.",
     deniedMicrophone: "The microphone is not allowed; allow it in the browser's settings for this page.",
     brokenMicrophone: (name) => `The microphone cannot be used (${name}); close other programs that use it.`,
-    recording: "Recording. Press Stop to recognize it.",
+    recording: "Recording. It is recognized as it comes, and as a whole when you press Stop.",
+    recordingTitle: "recording",
+    level: "level",
     timeline: WORDS,
   },
   el: {
@@ -168,7 +170,9 @@ const STRINGS = {
     noMicrophone: "Δεν υπάρχει μικρόφωνο· συνδέστε ένα ή επιλέξτε αρχείο.",
     deniedMicrophone: "Το μικρόφωνο δεν επιτρέπεται· επιτρέψτε το στις ρυθμίσεις του περιηγητή για τη σελίδα.",
     brokenMicrophone: (name) => `Το μικρόφωνο δεν είναι διαθέσιμο (${name})· κλείστε άλλα προγράμματα που το χρησιμοποιούν.`,
-    recording: "Ηχογράφηση. Πατήστε Τέλος για αναγνώριση.",
+    recording: "Ηχογράφηση. Αναγνωρίζεται καθώς έρχεται, και ολόκληρη όταν πατήσετε Τέλος.",
+    recordingTitle: "ηχογράφηση",
+    level: "στάθμη",
     timeline: {
       timeline: "γραμμή χρόνου ειδών",
       time: "χρόνος",

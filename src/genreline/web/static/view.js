@@ -31,6 +31,7 @@ export class SongView {
       onUnplayable: () => this._showUnplayable(text.unplayable),
     });
     byId("progress").setAttribute("aria-label", text.progress);
+    byId("level").setAttribute("aria-label", text.level);
     byId("audio").addEventListener("loadedmetadata", ({ target }) => {
       if (this.song && Number.isFinite(target.duration) && !this.song.result?.summary) this._setDuration(target.duration);
     });
@@ -63,6 +64,15 @@ export class SongView {
     this._comeIntoSight();
   }
 
+  /** Show how loud a recording is, and how long already; with null, that it has ended. */
+  showLevel(level, second) {
+    byId("level").hidden = level === null;
+    byId("play").hidden = level !== null;
+    if (level === null) return;
+    byId("level").value = level;
+    byId("clock").textContent = formatTime(second);
+  }
+
   /** Show no song. */
   close() {
     this.song = null;
@@ -78,7 +88,7 @@ export class SongView {
     if (this.song.peaks) this.timeline.setPeaks(this.song.peaks);
     this._setDuration(durationS);
     byId("verdict").textContent = byId("note").textContent = "";
-    byId("progress").hidden = state !== "running" && state !== "waiting";
+    byId("progress").hidden = (state !== "running" && state !== "waiting") || this.song.isRecording;
     byId("progress").removeAttribute("value");
     this._clearRuns();
     if (result) this.timeline.add(result.seconds);
