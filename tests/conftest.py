@@ -123,7 +123,7 @@ def open_page(browser):
     contexts, complaints, harmless = [], [], []
 
     def open_page(url, **settings):
-        context = browser.new_context(**settings)
+        context = browser.new_context(**{"service_workers": "block", **settings})
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(60_000)  # busy machines are slow

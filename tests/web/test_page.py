@@ -489,11 +489,15 @@ def test_the_microphone_is_heard(service, open_service, until):
     page = open_service(service, permissions=["microphone"])
     page.click("#record")
     until(page, "document.getElementById('record').ariaPressed === 'true'")
-    began = page.evaluate("performance.now()")
-    until(page, f"performance.now() - {began} > 1500")
+    until(page, "document.getElementById('level').value > 0.3")  # it beeps
+    until(page, "document.querySelector('.timeline-known')?.getAttribute('d')")  # its seconds come while it records
+    assert page.locator("#clock").inner_text() >= "0:03"
+    assert page.locator("#play").is_hidden()
+    assert page.locator("#record").get_attribute("aria-pressed") == "true"
     page.click("#record")
     until(page, DONE)
     assert page.locator("#title").inner_text() == "recording"
+    assert page.locator("#play").is_visible()
     assert page.locator("#runs button").count() >= 1
 
 
@@ -608,6 +612,25 @@ def test_a_cut_connection_is_reported_unless_the_song_is_complete(service, open_
         assert page.locator("#error").inner_text() == "the connection was cut before the song was over; try again"
         assert page.locator("#song").is_visible()  # with the seconds so far
         assert page.locator("#progress").is_hidden()
+
+
+def test_it_opens_without_a_network_and_says_what_it_can_do(service, open_service, open_page, until):
+    page = open_service(service, service_workers="allow")
+    until(page, "navigator.serviceWorker.controller")
+    page.evaluate(
+        "async () => { while (!(await caches.match(location.href))) await new Promise(requestAnimationFrame); }"
+    )
+    manifest = page.evaluate("fetch(document.querySelector('link[rel=manifest]').href).then((each) => each.json())")
+    for icon in manifest["icons"]:
+        assert page.request.get(f"{service.url}/assets/{icon['src']}").headers["content-type"] == icon["type"]
+    page.context.set_offline(True)
+    page.reload()
+    page.locator(".example").first.click()
+    assert page.locator("#verdict strong").inner_text() == "rock"
+    page.reload()
+    until(page, "document.getElementById('error').textContent.startsWith('This device is offline.')")
+    assert violations(page) == []
+    open_page.harmless += ["ERR_INTERNET_DISCONNECTED", "ERR_FAILED", "failed: "]
 
 
 def test_a_card_that_cannot_be_had_is_told(service, open_service, open_page, until):

@@ -169,6 +169,10 @@ def create_app(
     async def docs(request: Request) -> Response:
         return assets.response(request, "docs.html")
 
+    @app.get("/sw.js", include_in_schema=False)
+    async def service_worker(request: Request) -> Response:
+        return assets.response(request, "sw.js")  # here, because it works for nothing above its own path
+
     @app.get("/assets/{name}", include_in_schema=False)
     async def asset(request: Request, name: str) -> Response:
         return assets.response(request, name)

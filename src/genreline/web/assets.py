@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from genreline.web.problems import Problem
 
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+_TYPES |= {".png": "image/png", ".webmanifest": "application/manifest+json"}
 
 
 class _Asset(NamedTuple):

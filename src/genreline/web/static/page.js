@@ -2,6 +2,7 @@
 
 import { showExamples } from "./examples.js";
 import { filesIn, SongList } from "./list.js";
+import { keepPage } from "./offline.js";
 import { pictureOf } from "./picture.js";
 import { recordWith } from "./recorder.js";
 import { saveBlob, saveWith } from "./save.js";
@@ -30,6 +31,7 @@ let shownBefore = null; // what was shown before the song that was opened last
 // Choosing ------------------------------------------------------------------------------------------------------------
 
 async function prepare() {
+  const examples = showExamples(byId("examples"), (song) => showReady(song, text.composed(song.result.model)));
   const [models, bounds] = await Promise.all([ask("v1/models"), ask("v1/limits")]);
   limits = bounds;
   const nameOf = (name) => (name.startsWith("composed") ? text.composedOnly(name) : name);
@@ -37,7 +39,8 @@ async function prepare() {
   byId("model").value = models.find((model) => model.default).name;
   byId("bounds").textContent = text.bounds(Math.round(limits.max_duration_s / 60), Math.round(limits.max_bytes / 1e6));
   byId("link").hidden = !limits.urls;
-  await showExamples(byId("examples"), (song) => showReady(song, text.composed(song.result.model)));
+  await examples;
+  keepPage().catch(() => {}); // a browser may forbid it
 }
 
 byId("file").addEventListener("change", (event) => {
@@ -83,7 +86,10 @@ recordWith(byId("record"), {
     const show = (event, data) => {
       if (song !== view.song || !song.isRecording) return;
       if (event === "start") view.restart();
-      else view.add([data]);
+      else {
+        view.add([data]);
+        view.timeline.setCursor(data.end_s - 0.01);
+      }
     };
     const model = byId("model").value;
     lastPiece = lastPiece.then(() => song.isRecording && song.recognizePiece(file, startS, model, show)).catch(() => {});
@@ -233,7 +239,7 @@ function showError(error, more = "") {
 
 setDownloads(false);
 const ready = prepare().catch((error) => {
-  showError(error);
+  showError(error instanceof Problem && navigator.onLine ? new Problem(text.serviceAway) : error);
   const again = document.createElement("button");
   again.textContent = text.tryAgain;
   again.addEventListener("click", () => location.reload());
