@@ -120,7 +120,7 @@ def open_page(browser):
     expects complaints takes them out of `open_page.complaints`, or, if they may come at any time, names a part of
     them in `open_page.harmless`.
     """
-    contexts, complaints, harmless = [], [], []
+    contexts, complaints, harmless = [], [], ["Service Worker registration blocked by Playwright"]
 
     def open_page(url, **settings):
         context = browser.new_context(**{"service_workers": "block", **settings})

@@ -26,6 +26,7 @@ const list = new SongList({
   onError: showError,
 });
 let limits = null;
+let recording = null; // { song, live } of the last recording
 let shownBefore = null; // what was shown before the song that was opened last
 
 // Choosing ------------------------------------------------------------------------------------------------------------
@@ -66,40 +67,13 @@ byId("link").addEventListener("submit", (event) => {
   start([new Song({ url, name: url })]);
 });
 
-let recording = null; // the song that is being recorded
-let lastPiece = Promise.resolve(); // pieces are recognized one after the other
-
 recordWith(byId("record"), {
-  onStart() {
-    recording = new Song({ name: text.recordingTitle });
-    recording.isRecording = true;
-    view.playback.audio.pause();
-    shownBefore = view.song;
-    view.show(recording);
-    setDownloads(false);
-    showError(null);
-    showStatus(text.recording);
+  onStart: (rateHz) => startRecording(rateHz),
+  onSamples(samples, level, second) {
+    recording.live.send(samples);
+    if (recording.song === view.song) view.showLevel(level, second);
   },
-  onLevel: (level, second) => recording.isRecording && recording === view.song && view.showLevel(level, second),
-  onPiece(file, startS) {
-    const song = recording;
-    const show = (event, data) => {
-      if (song !== view.song || !song.isRecording) return;
-      if (event === "start") view.restart();
-      else {
-        view.add([data]);
-        view.timeline.setCursor(data.end_s - 0.01);
-      }
-    };
-    const model = byId("model").value;
-    lastPiece = lastPiece.then(() => song.isRecording && song.recognizePiece(file, startS, model, show)).catch(() => {});
-  },
-  onFile(file) {
-    Object.assign(recording, { file, isRecording: false, result: null });
-    recording.abort.abort(); // of pieces that are not recognized yet
-    view.showLevel(null);
-    start([recording], shownBefore);
-  },
+  onFile: (file) => endRecording(file),
   onProblem: (sentence) => showError(new Problem(sentence)),
 });
 
@@ -160,6 +134,43 @@ async function recognize(song) {
     if (song.state === "failed" && song === view.song) fail(song, error);
   }
   list.update(view.song);
+}
+
+/** Show a recording, and have it recognized as it is made. */
+function startRecording(rateHz) {
+  const song = Object.assign(new Song({ name: text.recordingTitle }), { isRecording: true });
+  view.playback.audio.pause();
+  shownBefore = view.song;
+  view.show(song);
+  showError(null);
+  setDownloads(false);
+  showStatus(text.recording);
+  const live = song.listen(rateHz, byId("model").value, (event, data) => {
+    if (song !== view.song) return;
+    if (event === "start") view.restart();
+    else if (event === "second") {
+      view.add([data]);
+      if (song.isRecording) view.timeline.setCursor(data.end_s - 0.01);
+    }
+  });
+  live.done.catch(() => {}); // the whole recording is sent in the end if this fails
+  recording = { song, live };
+}
+
+async function endRecording(file) {
+  const { song, live } = recording;
+  Object.assign(song, { file, isRecording: false });
+  view.showLevel(null);
+  live.send("end");
+  try {
+    await live.done;
+    song.title = text.recordingTitle;
+    list.add([song]);
+    if (view.song === song) choose(song);
+  } catch {
+    song.state = "waiting";
+    start([song], shownBefore);
+  }
 }
 
 /** Show a song of the list. */

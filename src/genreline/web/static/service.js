@@ -35,6 +35,33 @@ export async function* streamTimeline(body, signal) {
   throw new Problem(strings.cut);
 }
 
+/** A recording that the service recognizes while it is made. `onEvent` gets what `streamTimeline` yields. */
+export class LiveTimeline {
+  constructor(rateHz, model, onEvent) {
+    const address = new URL(`v1/live?${new URLSearchParams({ rate_hz: rateHz, model })}`, location.href);
+    address.protocol = address.protocol.replace("http", "ws");
+    this._socket = new WebSocket(address);
+    this._early = []; // what is to be sent when the connection is there
+    this._socket.addEventListener("open", () => this._early.splice(0).forEach((data) => this._socket.send(data)));
+    /** Fulfilled after "done"; rejected with a Problem. */
+    this.done = new Promise((resolve, reject) => {
+      this._socket.addEventListener("message", (message) => {
+        const { event, data } = JSON.parse(message.data);
+        if (event === "error") return void reject(new Problem(data.detail));
+        onEvent(event, data);
+        if (event === "done") resolve();
+      });
+      this._socket.addEventListener("close", () => reject(new Problem(strings.cut)));
+    });
+  }
+
+  /** Send samples, an Int16Array, or "end". */
+  send(data) {
+    if (this._socket.readyState === WebSocket.CONNECTING) this._early.push(data);
+    else if (this._socket.readyState === WebSocket.OPEN) this._socket.send(data);
+  }
+}
+
 /** A timeline, as the service writes it, in another format, as a Blob. */
 export async function render(timeline, format) {
   const headers = { "Content-Type": "application/json" };

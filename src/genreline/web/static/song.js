@@ -1,6 +1,6 @@
 /* A song, and what a model made of it. */
 
-import { answered, ask, Problem, streamTimeline } from "./service.js";
+import { answered, ask, LiveTimeline, Problem, streamTimeline } from "./service.js";
 import { text } from "./strings.js";
 
 const PROBE_MS = 2000;
@@ -38,10 +38,7 @@ export class Song {
       await this._check(limits);
       signal.throwIfAborted();
       for await (const [event, data] of streamTimeline(this._request(model), signal)) {
-        if (event === "start") this.result = { ...data, seconds: [], summary: null };
-        else if (event === "second") this._add(data);
-        else Object.assign(this, { state: "done", share: 1, durationS: data.duration_s });
-        if (event === "done") Object.assign(this.result, { summary: data });
+        this._take(event, data);
         onChange(event, data);
       }
     } catch (error) {
@@ -52,25 +49,27 @@ export class Song {
     }
   }
 
-  /** Have the next seconds of a recording recognized, alone; they come again when all of it is. */
-  async recognizePiece(file, startS, model, onChange) {
-    const piece = new Song({ file, name: file.name });
-    for await (const [event, data] of streamTimeline(piece._request(model), this.abort.signal)) {
-      if (event === "start" && !this.result) {
-        this.result = { ...data, seconds: [], summary: null };
-        onChange(event, data);
-      } else if (event === "second") {
-        const second = { ...data, start_s: data.start_s + startS, end_s: data.end_s + startS };
-        this._add(second);
-        onChange(event, second);
-      }
-    }
+  /** Have it recognized while it is recorded. Returns a LiveTimeline; `onChange` gets its events. */
+  listen(rateHz, model, onChange) {
+    return new LiveTimeline(rateHz, model, (event, data) => {
+      this._take(event, data);
+      onChange(event, data);
+    });
   }
 
   /** Get the sound of an example into `file`. */
   async loadSound() {
     const blob = await (await answered(fetch(this.soundUrl))).blob(); // whole: a browser seeks in nothing less
     this.file ??= new File([blob], `${this.title}.mp3`, { type: blob.type });
+  }
+
+  _take(event, data) {
+    if (event === "start") this.result = { ...data, seconds: [], summary: null };
+    else if (event === "second") this._add(data);
+    else {
+      this.result.summary = data;
+      Object.assign(this, { state: "done", share: 1, durationS: data.duration_s });
+    }
   }
 
   _add(second) {
