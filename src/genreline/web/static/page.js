@@ -114,6 +114,7 @@ async function start(songs, before = view.song) {
   if (location.hash) history.replaceState(null, "", location.pathname); // it is another song's
   view.show(songs[0]);
   list.add(songs);
+  list.update(view.song);
 }
 
 async function recognize(song) {
