@@ -440,6 +440,37 @@ def test_headers_cannot_be_made_by_names(strict, song):
     assert response.status_code in (200, 400, 422)
 
 
+@pytest.mark.parametrize(
+    "title",
+    [
+        "</script><script>alert(1)</script>",
+        "<img src=x onerror=alert(1)>",
+        'x"\r\nX-Evil: 1\r\n\r\n<b>',
+        "../../etc/passwd",
+        "\ud800\u202e\0",
+        "=HYPERLINK(1)\t,\n",
+        "x" * 100_000,
+    ],
+)
+@pytest.mark.parametrize("accept", ["text/html", "text/csv", "text/x-rttm", "application/vnd.jams+json", "image/png"])
+def test_a_hostile_title_stays_a_title(service, title, accept):
+    song = {"title": title, "model": title[:50], "duration_s": 1, "classes": [title[:50], "b"]}
+    song["seconds"] = [{"probabilities": {title[:50]: 0.75, "b": 0.25}}]
+    headers = {"Accept": accept, "Content-Type": "application/json"}
+    response = httpx.post(f"{service.url}/v1/render", content=json.dumps(song), headers=headers, timeout=120)
+    if response.status_code == 422:  # a character that no text can hold
+        return
+    assert response.status_code == 200
+    assert "x-evil" not in response.headers
+    saved_as = response.headers["content-disposition"]
+    assert saved_as.startswith('attachment; filename="')
+    assert not {"/", "\\", "\n"} & set(saved_as)
+    assert len(saved_as) < 1500
+    if accept == "text/html":
+        assert "<script>alert" not in response.text
+        assert "<img src=x" not in response.text
+
+
 # Other sites ---------------------------------------------------------------------------------------------------------
 
 
