@@ -2,6 +2,7 @@
 
 Needs onnxruntime and numpy alone. MODEL.onnx comes from `genreline export genres8-resnet --onnx MODEL.onnx`, SONG.wav
 (16 bits, mono, 8 kHz) from `ffmpeg -i song.mp3 -ac 1 -ar 8000 SONG.wav`.
+Set ORT_DISABLE_TELEMETRY=1, or ONNX Runtime from 1.29 on reports its use to its makers.
 """
 
 import json

@@ -93,3 +93,12 @@ def test_a_name_that_is_no_text_is_printed(tmp_path: Path) -> None:
     assert done.returncode == 0
     (record,) = json.loads(done.stdout)
     assert record["n_runs"]
+
+
+def test_predicting_leaves_no_file_and_no_number_of_the_device(tmp_path: Path) -> None:
+    """ONNX Runtime would, and send it to its makers."""
+    (tmp_path / "tmp").mkdir()
+    program = "import genreline; genreline.Recognizer.load('course-fnn')"
+    places = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path / "tmp"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    subprocess.run([sys.executable, "-c", program], env=os.environ | places, check=True, timeout=120)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

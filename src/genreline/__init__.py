@@ -15,3 +15,7 @@ __version__ = version("genreline")
 
 # cuBLAS reads it once, before its first product, and is deterministic with it alone (assignment, step 3.1).
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+# ONNX Runtime from 1.29 on reports its use to its makers, and keeps a number of the device on disk, unless this is set
+# before it is imported. Whoever wants its reports sets it to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
