@@ -6,6 +6,7 @@ from .audio.features import features as features
 from .audio.features import melgrams as melgrams
 from .audio.features import mfccs as mfccs
 from .audio.features import segments as segments
+from .audio.names import is_url as is_url
 from .data.check import check_dataset as check_dataset
 from .data.layout import Dataset as Dataset
 from .data.layout import Split as Split
@@ -23,7 +24,6 @@ from .errors import ConfigError as ConfigError
 from .errors import DataError as DataError
 from .errors import GenrelineError as GenrelineError
 from .fetch.cache import fetch as fetch
-from .fetch.cache import is_url as is_url
 from .fetch.cache import youtube_to_melgram as youtube_to_melgram
 from .predict.infer import infer as infer
 from .predict.player import save_player as save_player

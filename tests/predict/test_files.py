@@ -133,23 +133,17 @@ def test_a_name_that_is_too_long_for_its_timeline_fails_alone(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_csv_takes_neither_matplotlib_nor_scikit_learn_and_one_look_at_the_model(tmp_path):
+def test_a_csv_takes_neither_torch_nor_matplotlib_nor_scikit_learn(tmp_path):
     """A program of its own, because the test process has imported everything already."""
     soundfile.write(tmp_path / "song.wav", np.zeros(16000), 8000)
     program = """
 import sys
-import safetensors.torch
-load_file, loads = safetensors.torch.load_file, []
-safetensors.torch.load_file = lambda path: (loads.append(path), load_file(path))[1]
-from genreline.cli import app
-app(sys.argv[1:], standalone_mode=False)
-print([name for name in ("matplotlib", "sklearn", "pandas", "ray") if name in sys.modules], len(loads))
+from genreline.predict.files import find_songs, predict_files
+((_, record),) = predict_files(find_songs(["song.wav"], "."), "genres8-resnet", ("csv",))
+print([name for name in ("torch", "matplotlib", "sklearn", "pandas", "ray") if name in sys.modules])
 """
-    command = ["predict", "song.wav", "--formats", "csv"]
-    done = subprocess.run(
-        [sys.executable, "-c", program, *command], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines()[-1] == "[] 1"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
     assert list(tmp_path.rglob("song.csv"))
 
 
@@ -188,6 +182,18 @@ def test_a_pipe_is_read_once_for_all_formats(tmp_path):
         texts = [Path(record[name]).read_text() for record in (song, piped)]
         assert texts[0] == texts[1].replace("pipe", "song")
     assert base64.b64encode(data).decode() in Path(piped["html"]).read_text()
+
+
+@pytest.mark.slow
+def test_a_song_whose_decoder_never_returns_fails_alone(tmp_path, monkeypatch):
+    """Its process takes more processor time than it may: here a second, which importing torch takes already."""
+    songs = [tmp_path / "hangs.wav", tmp_path / "song.wav"]
+    for path in songs:
+        write(path)
+    monkeypatch.setattr("genreline.predict.files.decoding_s", lambda path: 1.0 if path == songs[0] else 600.0)
+    records = dict(predict_files(find_songs(songs, tmp_path / "out"), MODEL, ("csv",), jobs=1, engine="torch"))
+    assert records[0]["error"] == f"{songs[0]}: its process took more than 1 s of processor time; leave it out"
+    assert records[1]["csv"] == str(tmp_path / "out" / "song.csv")
 
 
 @pytest.mark.slow

@@ -152,7 +152,8 @@ def _stated(file: BinaryIO, name: str) -> tuple[float | None, int]:
         with _opened_by_av(_Seekable(file)) as container:
             if container.duration and any(kind in container.format.name for kind in _STATES_DURATION):
                 stream = _default_stream(container)
-                samples_per_s = (stream.rate or 0) * (stream.channels or 0) if stream else 0
+                context = stream and stream.codec_context  # None if FFmpeg has no such decoder
+                samples_per_s = context.sample_rate * context.channels if context else 0
                 return container.duration / av.time_base, samples_per_s
     except (AudioError, av.FFmpegError, ValueError, OverflowError):
         pass  # decoding it will raise the error
@@ -331,7 +332,7 @@ def _chunks(file: BinaryIO, name: str) -> Iterator[tuple[int, Waveform]]:
         if sound_file:
             try:
                 with quiet:
-                    sound = soundfile.SoundFile(sound_file)
+                    sound = stack.enter_context(soundfile.SoundFile(sound_file))
             except soundfile.LibsndfileError as error:
                 refusal = refusal if error.code == _UNRECOGNISED else error.error_string.rstrip(".")
         if sound and sound.frames <= _MOST_FRAMES:

@@ -29,6 +29,11 @@ class Found(NamedTuple):
     passed_over: Counter[str]
 
 
+def is_url(text: str) -> bool:
+    """Whether the text is an http or https URL, rather than the name of a file."""
+    return re.match(r"https?://", text, re.IGNORECASE) is not None
+
+
 def is_audio(name: str) -> bool:
     """Whether a file's name has the suffix of an audio file."""
     return PurePath(name).suffix.lower() in SUFFIXES

@@ -57,18 +57,17 @@ def predict(
         raise ConfigError("--raw-rate-hz: only applies to a stream; give - instead of files")
 
     from genreline.files import check_writable
-    from genreline.predict.files import parse_formats, predict_files
-    from genreline.predict.recognizer import Recognizer
-    from genreline.train.folder import find_folder
+    from genreline.predict.files import default_jobs, parse_formats, predict_files
+    from genreline.train.folder import find_folder, read_description
 
     chosen = parse_formats(formats)
     check_writable(out)
     folder = find_folder(model)  # once, so that all processes load the same commit of a model on the hub
-    recognizer = Recognizer.load(folder, raw, engine)  # first, so that a bad model is reported before any work
+    read_description(folder)  # so that a bad model is reported before any work
     fetched, failed = _fetched(audio)
     found = _songs(audio, fetched, out)
     results: dict[int, dict[str, Any]] = {}
-    running = predict_files(found, str(folder), chosen, jobs, recognizer, strict, raw, engine)
+    running = predict_files(found, str(folder), chosen, jobs or default_jobs(len(found)), strict, raw, engine)
     with progress_bar() as progress, closing(running):
         for place, song in progress.track(running, len(found), description="predicting"):
             results[place] = song
@@ -184,7 +183,7 @@ def _predict_stream(model: str, raw_rate_hz: int | None, raw: bool, engine: str 
 
 def _fetched(sources: list[str]) -> "tuple[dict[str, Fetched], list[dict[str, Any]]]":
     """The songs of the URLs among the sources, and a record of each URL that failed."""
-    from genreline.fetch.cache import fetch_all, is_url
+    from genreline.audio.names import is_url
 
     if "" in sources:
         raise ConfigError("AUDIO: one of the names is empty; give files, folders or URLs")
@@ -193,6 +192,8 @@ def _fetched(sources: list[str]) -> "tuple[dict[str, Fetched], list[dict[str, An
         return {}, []
     from rich.markup import escape
     from rich.progress import DownloadColumn
+
+    from genreline.fetch.cache import fetch_all
 
     with progress_bar(DownloadColumn()) as progress:
         tasks = {url: progress.add_task(escape(url), total=None) for url in urls}
@@ -208,20 +209,27 @@ def _songs(sources: list[str], fetched: "Mapping[str, Fetched]", out: Path) -> "
     """The songs that the sources name; a song from a URL may last no longer than a fetch allows."""
     from dataclasses import replace
 
-    from genreline.fetch.cache import MAX_DURATION_S, is_url
+    from genreline.audio.names import is_url
     from genreline.predict.files import find_songs
 
     found = [fetched[source].path if source in fetched else source for source in sources]
     paths = [path for path in found if isinstance(path, Path) or not is_url(path)]  # without URLs that failed
+    songs = find_songs(paths, out, note)
+    if not fetched:
+        return songs
+    from genreline.fetch.cache import MAX_DURATION_S
+
     titles = {song.path: song.full_title for song in fetched.values()}
     return [
         replace(song, max_duration_s=MAX_DURATION_S, title=titles[song.path]) if song.path in titles else song
-        for song in find_songs(paths, out, note)
+        for song in songs
     ]
 
 
 def _discard_damaged(fetched: "Mapping[str, Fetched]", records: "Iterable[Mapping[str, Any]]") -> None:
     """Remove fetched songs that could not be read to their end from the cache."""
+    if not fetched:
+        return
     from genreline.fetch.cache import discard
 
     damaged = {song["file"] for song in records if "error" in song}

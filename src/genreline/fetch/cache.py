@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genreline.audio.decode import blocks, bounded, stated_duration_s
+from genreline.audio.names import is_url
 from genreline.errors import AudioError, ConfigError, GenrelineError
 from genreline.fetch.bounded_http import Guard
 from genreline.files import json_text, replacing
@@ -54,11 +55,6 @@ class Fetched(NamedTuple):
     def full_title(self) -> str:
         """The title, and the channel in brackets if there is one; the file is named after it."""
         return f"{self.title} ({self.channel})" if self.channel else self.title
-
-
-def is_url(text: str) -> bool:
-    """Whether the text is an http or https URL, rather than the name of a file."""
-    return re.match(r"https?://", text, re.IGNORECASE) is not None
 
 
 def fetch(

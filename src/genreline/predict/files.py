@@ -5,19 +5,20 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from genreline.audio.names import SUFFIXES, describe_passed_over, find_audio, title_of
 from genreline.errors import AudioError, ConfigError, DataError, GenrelineError, TruncatedError, first_line
 from genreline.parallel import decoding_s, map_unordered
-from genreline.predict.player import save_player
-from genreline.predict.recognizer import Recognizer
+
+if TYPE_CHECKING:
+    from genreline.predict.recognizer import Recognizer
 
 FORMATS = ("csv", "png", "json", "txt", "rttm", "jams", "html")
 DEFAULT_FORMATS = ("csv", "png")
@@ -47,6 +48,9 @@ class _PredictTask:
     strict: bool
     raw: bool
     engine: str | None
+    n_threads: int | None
+    copy: Path | None = None
+    """Of the song's bytes, if another process would not find them at its path."""
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
@@ -95,12 +99,16 @@ def find_songs(
     return songs
 
 
+def default_jobs(n_songs: int) -> int:
+    """How many processes suit so many songs: one for every eight, at most one for each core."""
+    return max(1, min(os.cpu_count() or 1, -(-n_songs // _SONGS_A_PROCESS)))
+
+
 def predict_files(
     songs: list[SongTask],
     model: str,
     formats: tuple[str, ...] = DEFAULT_FORMATS,
     jobs: int | None = None,
-    recognizer: Recognizer | None = None,
     strict: bool = False,
     raw: bool = False,
     engine: str | None = None,
@@ -112,8 +120,8 @@ def predict_files(
 
     Args:
         model: a model folder, or the name of one that ships.
-        jobs: the number of processes; 1 means this one. Default: one for every eight songs, at most one for each core.
-        recognizer: the model, if it is loaded already. Other processes load it by its name.
+        jobs: the number of worker processes. A decoder that hangs or crashes ends its worker, and the other songs are
+            still predicted. Default: none; this process predicts all songs itself.
         strict: write nothing for a file that ends early.
         raw: predict each second alone (`Recognizer`).
         engine: `onnx` or `torch` (`Recognizer.load`).
@@ -121,22 +129,26 @@ def predict_files(
     Raises:
         CheckpointError: the model cannot be loaded.
     """
-    if jobs is None:
-        jobs = min(os.cpu_count() or 1, -(-len(songs) // _SONGS_A_PROCESS))
-    if jobs == 1 or len(songs) <= 1:
-        recognizer = recognizer or Recognizer.load(model, raw, engine)
-        if "png" in formats:  # which needs matplotlib: imported while the first song is decoded and predicted
-            threading.Thread(target=import_module, args=("genreline.predict.plot",), daemon=True).start()
+    with tempfile.TemporaryDirectory() as folder:
+        tasks: dict[_PredictTask, int] = {}
+        n_threads = 1 if jobs and min(jobs, len(songs)) > 1 else None
         for i, song in enumerate(songs):
-            yield i, _predict_file(song, recognizer, formats, strict)
-        return
-    tasks = [_PredictTask(song, model, formats, strict, raw, engine) for song in songs]
-    places = {task: i for i, task in enumerate(tasks)}
-    with closing(
-        map_unordered(_predict_in_worker, tasks, min(jobs, len(songs)), processor_s=_processor_s, lost=_lost)
-    ) as mapped:
-        for task, record in mapped:
-            yield places[task], record
+            task = _PredictTask(song, model, formats, strict, raw, engine, n_threads)
+            if _is_of_this_process(song.path):
+                try:
+                    task = replace(task, copy=_copied(song.path, Path(folder) / str(i)))
+                except AudioError as error:
+                    yield i, _failed(song, error)
+                    continue
+            tasks[task] = i
+        if jobs is None:
+            recognizer = _load(model, raw, engine, n_threads)
+            _import_ahead(formats)
+            yield from ((i, _predict_file(task, recognizer)) for task, i in tasks.items())
+            return
+        with closing(map_unordered(_predict_in_worker, tasks, jobs, processor_s=_processor_s, lost=_lost)) as mapped:
+            for task, record in mapped:
+                yield tasks[task], record
 
 
 def _processor_s(task: _PredictTask) -> float:
@@ -148,21 +160,37 @@ def _lost(task: _PredictTask, what: str) -> dict[str, Any]:
 
 
 def _predict_in_worker(task: _PredictTask) -> dict[str, Any]:
-    """Write one song's timeline, in one of several processes, which share the cores."""
-    return _predict_file(task.song, _load_once(task.model, task.raw, task.engine), task.formats, task.strict)
+    recognizer = _load_once(task.model, task.raw, task.engine, task.n_threads)
+    if task.n_threads is None:  # no other worker needs this core
+        _import_ahead(task.formats)
+    return _predict_file(task, recognizer)
 
 
-def _predict_file(song: SongTask, recognizer: Recognizer, formats: tuple[str, ...], strict: bool) -> dict[str, Any]:
+def _import_ahead(formats: tuple[str, ...]) -> None:
+    """Import matplotlib, if a picture needs it, while the first song is decoded and predicted."""
+    if "png" in formats:
+        threading.Thread(target=import_module, args=("genreline.predict.plot",), daemon=True).start()
+
+
+def _predict_file(task: _PredictTask, recognizer: "Recognizer") -> dict[str, Any]:
     """Write one song's timeline. An error goes into the record, so that the other songs are still predicted."""
+    song = task.song
     try:
-        with _readable_again(song.path) as source:
-            return _predict_source(source, song, recognizer, formats, strict)
+        if task.copy is None:
+            return _predict_source(song.path, song, recognizer, task.formats, task.strict)
+        with task.copy.open("rb") as file:
+            cast(io.FileIO, file.raw).name = str(song.path)  # the name in messages and in the timeline
+            return _predict_source(file, song, recognizer, task.formats, task.strict)
     except GenrelineError as error:
-        return {"file": str(song.path), "error": " ".join(str(error).splitlines())}
+        return _failed(song, error)
+
+
+def _failed(song: SongTask, error: GenrelineError) -> dict[str, Any]:
+    return {"file": str(song.path), "error": " ".join(str(error).splitlines())}
 
 
 def _predict_source(
-    source: Path | BinaryIO, song: SongTask, recognizer: Recognizer, formats: tuple[str, ...], strict: bool
+    source: Path | BinaryIO, song: SongTask, recognizer: "Recognizer", formats: tuple[str, ...], strict: bool
 ) -> dict[str, Any]:
     problem = {}
     try:
@@ -180,6 +208,8 @@ def _predict_source(
         if os.path.exists(target) and song.path.samefile(target):  # Path.exists raises for a name that is too long
             raise ConfigError(f"{song.path}: its timeline would overwrite it; choose another --out")
         if name == "html":
+            from genreline.predict.player import save_player
+
             save_player(timeline, source, target)
         elif name == "png":
             from genreline.predict.plot import save_picture  # matplotlib takes a quarter of a second to import
@@ -200,24 +230,26 @@ def _predict_source(
     }
 
 
-@contextmanager
-def _readable_again(path: Path) -> Iterator[Path | BinaryIO]:
-    """The path of a file; for a pipe, which can be read once (/dev/stdin may be one), a copy of its bytes."""
-    if not path.is_fifo():
-        yield path
-        return
-    with tempfile.TemporaryFile(buffering=0) as copy:
-        try:
-            with path.open("rb") as pipe:
-                shutil.copyfileobj(pipe, copy)
-            copy.seek(0)
-        except OSError as error:
-            raise AudioError(f"{path}: cannot be read ({error.strerror or error})") from error
-        copy.name = str(path)  # the name in messages and in the timeline
-        yield io.BufferedReader(copy)
+def _is_of_this_process(path: Path) -> bool:
+    """Whether another process may not find the same bytes there: a pipe, which can be read once, or /dev/stdin."""
+    return path.is_fifo() or str(path.absolute()).startswith(("/dev/", "/proc/"))
 
 
-@cache
-def _load_once(model: str, raw: bool, engine: str | None) -> Recognizer:
-    """The recognizer of a model, which a worker process loads for its first song and keeps."""
-    return Recognizer.load(model, raw, engine, n_threads=1)
+def _copied(path: Path, copy: Path) -> Path:
+    try:
+        with path.open("rb") as source, copy.open("wb") as target:
+            shutil.copyfileobj(source, target)
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be read ({error.strerror or error})") from error
+    return copy
+
+
+def _load(model: str, raw: bool, engine: str | None, n_threads: int | None) -> "Recognizer":
+    # Its libraries take long to import, and a process that has workers does not need them.
+    from genreline.predict.recognizer import Recognizer
+
+    return Recognizer.load(model, raw, engine, n_threads=n_threads)
+
+
+_load_once = cache(_load)
+"""The recognizer of a model, which a worker process loads for its first song and keeps."""
