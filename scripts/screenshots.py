@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import wave
 from pathlib import Path
 
 from PIL import Image
@@ -17,6 +18,7 @@ from playwright.sync_api import Page, sync_playwright
 DOCS = Path(__file__).parents[1] / "docs"
 DESKTOP = {"viewport": {"width": 1280, "height": 900}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+MICROPHONE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 COLOURS = 160  # a picture is to be small
 
 
@@ -38,12 +40,52 @@ def probabilities(page: Page) -> None:
     page.evaluate("document.getElementById('player').scrollIntoView()")
 
 
+def several(page: Page) -> None:
+    """The examples as files, and one file that is none."""
+    names = ("medley", "blues", "classical", "pop", "rock")
+    songs = [
+        {"name": f"{name}.mp3", "mimeType": "audio/mpeg", "buffer": page.request.get(f"v1/examples/{name}").body()}
+        for name in names
+    ]
+    page.select_option("#model", "composed4-resnet")
+    page.set_input_files("#file", [*songs, {"name": "notes.mp3", "mimeType": "audio/mpeg", "buffer": b"no sound"}])
+    page.locator("#list button", has_text="waiting, number 2").wait_for()
+    page.locator(".timeline-run").first.wait_for()
+
+
+def silence(page: Page) -> None:
+    silent = io.BytesIO()
+    with wave.open(silent, "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(bytes(16000 * 12))
+    page.set_input_files("#file", {"name": "nothing.wav", "mimeType": "audio/wav", "buffer": silent.getvalue()})
+    page.locator("#verdict strong").wait_for()
+
+
+def live(page: Page) -> None:
+    """Chromium's own microphone, which beeps."""
+    page.click("#record")
+    page.locator("#clock", has_text="0:12").wait_for()
+
+
+def offline(page: Page) -> None:
+    page.wait_for_function("navigator.serviceWorker.controller && caches.match(location.href)")
+    page.context.set_offline(True)
+    page.reload()
+    page.locator("#error", has_text="offline").wait_for()
+
+
 LOOKS = {
     "page-first": (first_look, DESKTOP),
     "page": (medley, DESKTOP),
     "page-dark": (medley, {**DESKTOP, "color_scheme": "dark"}),
+    "page-greek": (medley, {**DESKTOP, "locale": "el-GR"}),
     "page-phone": (medley, PHONE),
     "page-probabilities": (probabilities, DESKTOP),
+    "page-list": (several, DESKTOP),
+    "page-live": (live, {**DESKTOP, "permissions": ["microphone"]}),
+    "page-silence": (silence, DESKTOP),
+    "page-offline": (offline, {**DESKTOP, "bypass_csp": True}),  # Playwright evaluates a text to wait
 }
 
 
@@ -56,21 +98,30 @@ def main() -> None:
                 time.sleep(0.1)
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(
-                    executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+                    executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu", *MICROPHONE]
                 )
                 for name, (prepare, settings) in LOOKS.items():
-                    page = browser.new_context(**settings).new_page()
+                    page = browser.new_context(base_url=address[0], **settings).new_page()
                     page.goto(address[0], timeout=120_000)
                     page.locator(".example").first.wait_for()
                     prepare(page)
                     page.wait_for_timeout(1000)  # whatever moves has moved
-                    picture = Image.open(io.BytesIO(page.screenshot()))
-                    picture.convert("RGB").quantize(COLOURS).save(DOCS / f"{name}.png", optimize=True)
+                    save(page.screenshot(), name)
+                    if name == "page":
+                        with page.expect_download() as download:
+                            page.click("#picture")
+                        save(download.value.path().read_bytes(), "page-card")
                 browser.close()
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
             process.wait()
+
+
+def save(picture: bytes, name: str) -> None:
+    """Write a PNG file with few colours into docs/."""
+    image = Image.open(io.BytesIO(picture)).convert("RGB").quantize(COLOURS)
+    image.save(DOCS / f"{name}.png", optimize=True)
 
 
 def _text(log: "tempfile._TemporaryFileWrapper[str]") -> str:

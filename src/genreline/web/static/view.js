@@ -137,6 +137,7 @@ export class SongView {
     const { cursorS } = this.timeline; // it may have been moved meanwhile
     byId("play").disabled = false;
     this.playback.load(URL.createObjectURL(song.file));
+    this.playback.setDuration(song.durationS);
     this.playback.seek(cursorS);
   }
 
@@ -169,7 +170,8 @@ export class SongView {
   _drawLegend() {
     const { timeline } = this;
     const labels = new Set(timeline.runs().map((run) => run.label));
-    const entries = timeline.overall().map(([label, share]) => [label, percent(share)]);
+    const isSilent = timeline.dominant() === SILENCE; // whose probabilities say nothing
+    const entries = timeline.overall().map(([label, share]) => [label, isSilent ? "" : percent(share)]);
     if (labels.has(SILENCE)) entries.push([SILENCE, ""]);
     byId("legend").replaceChildren(
       ...entries.map(([label, share]) => {
