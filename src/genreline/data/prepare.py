@@ -364,8 +364,8 @@ def _row_dtype(kinds: Sequence[str]) -> np.dtype[Any]:
 
 
 def _made(kinds: Sequence[str]) -> str:
-    """A name for how features are computed, by which leftovers of other versions are told apart: equal names mean
-    equal bytes."""
+    """A name for how features are computed, which keeps leftovers of other versions from being used: equal names
+    mean equal bytes."""
     return hashlib.sha256(json.dumps([list(kinds), _versions()]).encode()).hexdigest()[:12]
 
 
