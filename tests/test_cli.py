@@ -174,6 +174,7 @@ def site(songs, monkeypatch):
         thread.join()
 
 
+@pytest.mark.slow
 def test_urls_are_fetched_and_predicted(run, site, songs, model_folder):
     urls = f"{site}/a.wav", f"{site}/none.wav"
     out = songs / "out"

@@ -13,6 +13,8 @@ import genreline
 from genreline import Recognizer, decode
 from genreline.demo.music import GENRES, Track, write_track
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 README = (Path(__file__).parents[1] / "README.md").read_text()
 

@@ -219,6 +219,7 @@ def test_channels_that_do_not_cancel_are_averaged():
     np.testing.assert_allclose(decode(buffer.getvalue()), 0.25 * tone, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_decoders_print_nothing(tmp_path):
     rng = np.random.default_rng(0)
     song = bytearray(mp3_song())
@@ -264,6 +265,7 @@ def within(seconds, read):
 HEADERS = [wav(TONE[:400]), wav(TONE[:400], before=b"LIST" + struct.pack("<I", 16) + b"INFOIART\4\0\0\0abcd")]
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     st.sampled_from([*HEADERS, (CASES / "list_size_wraps.wav").read_bytes()]),

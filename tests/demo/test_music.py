@@ -24,6 +24,8 @@ from genreline.demo.music import (
 from genreline.demo.synth import Note
 from genreline.errors import DataError
 
+pytestmark = pytest.mark.slow
+
 DRUMS = {synth.kick, synth.snare, synth.brush, synth.hat, synth.cymbal, synth.clap, synth.tom}
 
 

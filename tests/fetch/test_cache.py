@@ -195,6 +195,7 @@ def test_the_second_time_nothing_is_downloaded(world, cache):
     assert not sizes
 
 
+@pytest.mark.slow
 def test_files_of_one_name_are_not_mistaken_for_each_other(world, cache):
     first = fetch(world.put("/a/song.flac", *sound("flac")), cache)
     second = fetch(world.put("/b/song.ogg", *sound("ogg")), cache)
@@ -381,6 +382,7 @@ def test_a_server_that_stalls_or_drips_is_left(head, drips, world, cache):
     assert_refused(cache, world.url("/song.mp3"), "took longer than the 0.5 s allowed", timeout_s=0.5)
 
 
+@pytest.mark.slow
 def test_compressed_bodies_are_bounded_too(world, cache):
     data, content_type = sound("mp3")
     url = world.put("/song.mp3", gzip.compress(data), content_type, Content_Encoding="gzip")
@@ -415,6 +417,7 @@ def test_bounds_given_up_front_hold(world, cache):
             fetch(url, cache, **bound)
 
 
+@pytest.mark.slow
 def test_a_duration_that_is_stated_is_believed_without_decoding(world, cache, monkeypatch):
     """FFmpeg's demuxers say what these files state; the sound itself is read for a second alone."""
     read_s = count_decoding(monkeypatch)
@@ -440,6 +443,7 @@ def count_decoding(monkeypatch):
     return read_s
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["flac", "mp3"])
 def test_a_url_s_sound_is_decoded_once(kind, world, tmp_path, monkeypatch):
     """But for its first second, which shows that it is sound before it is kept."""
@@ -456,6 +460,7 @@ def test_a_url_s_sound_is_decoded_once(kind, world, tmp_path, monkeypatch):
         assert n_times * 60 <= sum(read_s) < n_times * 60.2 + 1.6
 
 
+@pytest.mark.slow
 def test_a_sound_that_lasts_longer_than_it_says_is_bounded(world, tmp_path, monkeypatch, capsys):
     """A flac from a pipe states no duration: what it holds is known from decoding alone."""
     monkeypatch.setenv("GENRELINE_CACHE", str(tmp_path / "cache"))

@@ -62,6 +62,7 @@ def test_a_second_that_stands_alone_gives_way_to_its_neighbours():
     assert (Context(0.95, 0.5).smooth(rows)[:, 0] > 0.5).all()
 
 
+@pytest.mark.slow
 def test_the_context_that_made_the_songs_is_found():
     """Labels that stay for 20 seconds on average, and evidence that is right as often as it says."""
     chance = np.random.default_rng(0)

@@ -128,6 +128,7 @@ def test_three_hours_keep_every_class_and_the_mean_of_every_second() -> None:
         np.testing.assert_allclose(heights[:1079], rows[:10_790, i].reshape(-1, 10).mean(axis=1), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_short_song_says_that_a_column_is_a_second() -> None:
     assert "a column is a second" in draw(timeline_of(240)).axes[0].get_xlabel()
     assert "the mean of 2 s" in draw(timeline_of(1101)).axes[0].get_xlabel()
@@ -182,6 +183,7 @@ def test_the_title_fits_the_picture() -> None:
     assert title.get_window_extent().x1 < figure.bbox.x1
 
 
+@pytest.mark.slow
 def test_letters_that_no_font_has_leave_the_title_out_and_signs_go_without_a_warning(tmp_path: Path) -> None:
     for title, written in (
         ("Μίκης 🧿\x07\t!", "Μίκης !"),
@@ -220,6 +222,7 @@ def square_font(tmp_path: Path) -> Iterator[None]:
     style._helpers.cache_clear()
 
 
+@pytest.mark.slow
 def test_a_font_that_has_the_letters_helps(square_font: None, tmp_path: Path) -> None:
     timeline = timeline_of(10, ("𗀀", "b"), title="𗀀𗀀𗀀")
     figure = draw(timeline)
@@ -270,6 +273,7 @@ def test_a_wrong_suffix_is_refused_and_a_failure_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_threads_draw_side_by_side(tmp_path: Path) -> None:
     save_picture(timeline_of(20), tmp_path / "alone.png")
     jobs = [threading.Thread(target=save_picture, args=(timeline_of(20), tmp_path / f"{i}.png")) for i in range(3)]

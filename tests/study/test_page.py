@@ -84,6 +84,7 @@ def test_links_lead_to_headings():
     assert MarkdownIt().render(page.markdown()).count("<a ") == 1
 
 
+@pytest.mark.slow
 def test_no_table_is_cut_on_a_printed_page(browser, tmp_path):
     """A4 is 794 pixels wide at 96 to the inch, and the margins of 1.5 cm leave 680."""
     page = Page()

@@ -499,6 +499,7 @@ def test_studies_are_in_the_order_of_the_steps_and_melgrams_among_them(tmp_path,
     assert "melgrams" not in markdown(out)
 
 
+@pytest.mark.slow
 def test_the_page_is_whole_and_safe(rendered, tmp_path, course):
     """Valid nesting, no file but itself, nothing of the user's text read as markup, a text for every picture."""
     evil = "<script>alert('1')</script> | *a* $x$ \u66f2"
@@ -522,6 +523,7 @@ def test_the_page_is_whole_and_safe(rendered, tmp_path, course):
     assert "<script" not in (tmp_path / "out" / "report.md").read_text().replace("\\<", "")
 
 
+@pytest.mark.slow
 def test_the_same_results_give_the_same_bytes(rendered, tmp_path, course):
     make_study(tmp_path / "out", seeds("a", A) + seeds("b", B), name="s", settings={"epochs": 2})
 

@@ -147,6 +147,7 @@ def test_the_snapshot_is_a_copy_of_the_best_epoch(mfccs):
         assert torch.equal(value, run.network.state_dict()[key])
 
 
+@pytest.mark.slow
 def test_it_learns(mfccs, melgrams):
     assert fit(load_config(overrides=["epochs=10", "optimizer.lr=0.05"]), mfccs).history[-1].val_accuracy > 0.9
     cnn = [
@@ -252,6 +253,7 @@ def test_augmentation_changes_training_only(melgrams):
     assert runs[0].history[0].train_loss != runs[1].history[0].train_loss
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("standardise", ["true", "false"])
 def test_a_dataset_that_stays_on_disk_gives_the_same_run(course, melgrams, monkeypatch, standardise):
     small = ["features=melgrams", "model.name=cnn", "epochs=2", f"standardise={standardise}"]
@@ -272,6 +274,7 @@ def test_a_dataset_that_stays_on_disk_gives_the_same_run(course, melgrams, monke
     assert json_text(figures[0]) == json_text(figures[1])
 
 
+@pytest.mark.slow
 def test_bfloat16_trains_almost_the_same(melgrams):
     settings = [
         "features=melgrams",

@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import classification_report, log_loss
 
@@ -22,6 +22,7 @@ def test_figures_follow_from_the_confusion_matrix(pairs):
     assert np.isclose(scores.f1_macro, f1.mean())
 
 
+@settings(max_examples=15)
 @given(pairs)
 def test_per_class_figures_are_scikit_learns(pairs):
     truth, predicted = (np.array(column) for column in zip(*pairs, strict=True))
