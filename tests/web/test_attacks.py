@@ -361,6 +361,23 @@ def test_more_jobs_than_there_is_room_for_are_turned_away(strict, long_song, son
     assert strict.post_song(song).status_code == 200
 
 
+def test_an_address_with_many_songs_holds_another_up_for_one_turn(service, long_song, song, eventually):
+    done = 'genreline_jobs_total{kind="listen",outcome="done"}'
+    body = form(long_song)
+    many = [service.connect("127.0.0.3") for _ in range(10)]
+    try:
+        for connection in many:
+            connection.sendall(head("Accept: text/event-stream", f"Content-Length: {len(body)}") + body)
+        eventually(lambda: service.metric("genreline_jobs_waiting") >= 5, "a queue")
+        before = service.metric(done)
+        assert service.post_song(song).status_code == 200
+        assert service.metric(done) <= before + 1 + 2  # this one, and what both workers had at hand
+    finally:
+        for connection in many:
+            connection.close()
+    eventually(lambda: service.metric("genreline_jobs_waiting") + service.metric("genreline_jobs_running") == 0)
+
+
 def test_uploads_that_dawdle_are_few(strict, song, eventually):
     """Each may fill a temporary file, so their number bounds what they take on disk."""
     dawdlers = [strict.connect(f"127.0.0.{2 + i // 2}") for i in range(4)]
