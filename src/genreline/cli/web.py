@@ -18,7 +18,9 @@ def serve(
             metavar="NAME", help="A name by which clients reach it, besides localhost and IP addresses; repeatable."
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Songs processed at once, each in a process of 0.5 GB.")] = 2,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Songs processed at once, each in a process of up to 0.7 GB.")
+    ] = 2,
 ) -> None:
     """Serve the web page and the HTTP API, until SIGTERM or Ctrl-C."""
     import signal

@@ -12,7 +12,7 @@ from genreline.errors import CheckpointError, ConfigError, MissingError, first_l
 from genreline.train.folder import Calibration, Description, read_description
 
 ENGINES = ("onnx", "torch")
-_BATCH = 16  # seconds; more bring nothing, and take memory
+_BATCH = 8  # seconds; more bring nothing, and take memory
 
 
 class Engine(Protocol):
