@@ -1,7 +1,7 @@
 """What a listener waits for and installs: `python benchmarks/listen.py [--before CHECKOUT] [--rounds 5] [--songs 24]`.
 
 Each round starts the programs that are compared one after another, so that a busy machine is busy for both: this
-version by ONNX Runtime, and an earlier checkout's or, without one, this version by PyTorch. It times `genreline predict`
+version by ONNX Runtime, and an earlier checkout's or, without one, this one by PyTorch. It times `genreline predict`
 of a song of four minutes, and of a folder of songs of half a minute, with the start of the process; and it reads the
 memory of a worker of the service. Writes results/listen.json and results/listen.md.
 """
