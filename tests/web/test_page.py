@@ -197,6 +197,26 @@ def test_several_songs_are_a_list_and_one_zip(service, open_service, open_page, 
     open_page.harmless.append("status of 422")
 
 
+def test_what_is_no_song_has_its_own_sentence(service, open_service, open_page, until):
+    page = open_service(service)
+    page.evaluate(
+        """() => {
+          navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("", "NotFoundError"); };
+          const transfer = new DataTransfer();
+          transfer.setData("text/uri-list", "https://example.org/song.mp3");
+          document.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, cancelable: true }));
+        }"""
+    )
+    until(page, "document.getElementById('error').textContent")
+    assert page.locator("#error").inner_text().startswith("A link was dropped")
+    page.evaluate(
+        "document.dispatchEvent(new DragEvent('drop', { dataTransfer: new DataTransfer(), cancelable: true }))"
+    )
+    until(page, "document.getElementById('error').textContent.startsWith('There are no songs')")
+    page.click("#record")
+    until(page, "document.getElementById('error').textContent.startsWith('There is no microphone')")
+
+
 def test_a_link_holds_the_timeline(service, open_service, until, sound):
     page = open_service(service, permissions=["clipboard-read", "clipboard-write"])
     choose(page, sound(7), "Seven.wav")
