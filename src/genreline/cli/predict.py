@@ -1,7 +1,7 @@
 """The commands of predict/: a model and sounds become timelines."""
 
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -97,6 +97,26 @@ def predict(
             typer.echo(f"{n_failed} of {len(songs)} files failed, see above")
     if n_failed:
         raise typer.Exit(1)
+
+
+def listen(
+    model: Annotated[
+        str, typer.Option(metavar="MODEL", help="A model folder, the name of one that ships, or hf://OWNER/NAME.")
+    ] = "genres8-resnet",
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A part of the microphone's name; default: the system's own.")
+    ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Predict each second alone, without its neighbours.")] = False,
+    engine: EngineName = None,
+) -> None:
+    """Recognize what a microphone hears: print each second as CSV as soon as it is over, until Ctrl-C."""
+    from genreline.predict.microphone import microphone
+    from genreline.predict.recognizer import Recognizer
+    from genreline.predict.stream import predict_stream
+
+    recognizer = Recognizer.load(model, raw, engine)
+    with suppress(KeyboardInterrupt), microphone(device) as (stream, rate_hz):  # which is how it is meant to end
+        predict_stream(recognizer, stream, sys.stdout, rate_hz)
 
 
 def compare(
