@@ -107,7 +107,7 @@ def options(
 
 for command in (
     *(data.check, data.prepare, train.train, train.evaluate, train.export, train.push),
-    *(predict.predict, predict.listen, predict.compare, web.serve),
+    *(predict.predict, predict.listen, predict.compare, predict.page, web.serve),
     *(study.study, study.report, demo.demo),
 ):
     app.command()(command)

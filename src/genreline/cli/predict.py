@@ -119,6 +119,21 @@ def listen(
         predict_stream(recognizer, stream, sys.stdout, rate_hz)
 
 
+def page(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write.")],
+    model: Annotated[
+        str, typer.Option(metavar="MODEL", help="A model folder, the name of one that ships, or hf://OWNER/NAME.")
+    ] = "genres8-resnet",
+) -> None:
+    """Write a static page that recognizes songs in the browser; any web server can offer it. Needs npm."""
+    from genreline.predict.site import write_site
+
+    note("npm installs onnxruntime-web, which takes a moment")
+    files = write_site(model, out)
+    n_bytes = sum(path.stat().st_size for path in files)
+    typer.echo(f"{out}: {len(files)} files, {n_bytes / 1e6:.1f} MB\nnext: python -m http.server --directory {out}")
+
+
 def compare(
     model: ModelName,
     songs: Annotated[
