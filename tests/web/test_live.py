@@ -151,6 +151,7 @@ def test_another_sites_page_cannot_connect(service, headers, status):
         pass
     assert refused.value.response.status_code == status
     assert refused.value.response.headers["X-Content-Type-Options"] == "nosniff"
+    assert "without completing handshake" not in service.log
 
 
 def test_another_host_name_or_path_is_refused(service):

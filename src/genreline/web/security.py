@@ -229,6 +229,11 @@ def careful_socket(limits: Limits) -> type[WebSocketsSansIOProtocol]:
             if self.transport.get_write_buffer_size() > 4 * _SEND_BUFFER or len(self.frames) > _MOST_FRAMES:
                 self.transport.abort()
 
+        async def send(self, message: Any) -> None:
+            await super().send(message)
+            if self.initial_response and self.close_sent:  # which uvicorn forgets, and then logs an error
+                self.handshake_complete = True
+
         def pause_writing(self) -> None:
             self._stuck = self.loop.call_later(limits.idle_timeout_s, self.transport.abort)
             super().pause_writing()
