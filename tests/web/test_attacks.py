@@ -345,9 +345,10 @@ def test_a_job_that_takes_all_memory_ends_and_nothing_else(lax, song, eventually
 def test_more_jobs_than_there_is_room_for_are_turned_away(strict, long_song, song, eventually):
     body = form(long_song)
     request = head("Accept: text/event-stream", f"Content-Length: {len(body)}") + body
-    with strict.connect() as first, strict.connect() as second:
+    with strict.connect() as first, contextlib.ExitStack() as stack:
         first.sendall(request)
         eventually(lambda: strict.metric("genreline_jobs_running") == 1, "the first job")
+        stack.enter_context(second := strict.connect())  # not before, or it would have been silent for too long
         second.sendall(request)
         eventually(lambda: strict.metric("genreline_jobs_waiting") == 1, "the second job")
         of_the_same_address = strict.post_song(song)
