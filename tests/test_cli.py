@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,7 +92,8 @@ def test_warnings_of_check_are_no_part_of_its_table(run, course):
 
 def test_train_then_evaluate(run, course, tmp_path):
     out_dir = tmp_path / "model"
-    settings = ["--set", "epochs=3", "--set", "optimizer.lr=0.05", "--set", "seed=4", "--no-graph"]
+    settings = ["--model", "fnn", "--set", "epochs=3", "--set", "optimizer.lr=0.05", "--set", "seed=4"]
+    settings += ["--no-graph", "--no-baselines"]
     code, out, err = run("train", course, "--out", out_dir, *settings)
     assert code == 0
     assert "the snapshot of epoch" in out
@@ -113,7 +115,7 @@ def test_train_then_evaluate(run, course, tmp_path):
 def test_train_from_a_file_with_options_over_it(run, course, tmp_path):
     (tmp_path / "run.toml").write_text('features = "mfccs"\nepochs = 9\n[model]\nactivation = "ReLU"\n')
     settings = ["--config", tmp_path / "run.toml", "--set", "epochs=1", "--features", "melgrams", "--model", "cnn"]
-    code, out, _ = run("train", course, *settings, "--out", tmp_path / "cnn", "--json", "--no-graph")
+    code, out, _ = run("train", course, *settings, "--out", tmp_path / "cnn", "--json", "--no-graph", "--no-baselines")
     assert code == 0
     assert json.loads(out)["status"] == "completed"
     config = load_model(tmp_path / "cnn").config
@@ -123,7 +125,7 @@ def test_train_from_a_file_with_options_over_it(run, course, tmp_path):
 
 @pytest.mark.slow  # it exports the model, in seconds
 def test_a_trained_model_has_a_graph_and_is_exported_alone(run, course, tmp_path):
-    code, _, err = run("train", course, "--out", tmp_path / "model", "--set", "epochs=1")
+    code, _, err = run("train", course, "--recipe", "fnn", "--out", tmp_path / "model", "--set", "epochs=1")
     assert (code, "warning" in err) == (0, False)
     assert read_description(tmp_path / "model").graph().suffix == ".onnx"
     code, out, _ = run("export", tmp_path / "model", "--onnx", tmp_path / "out" / "mine.onnx")
@@ -132,8 +134,64 @@ def test_a_trained_model_has_a_graph_and_is_exported_alone(run, course, tmp_path
     assert (tmp_path / "out" / "mine.onnx").stat().st_size > read_description(tmp_path / "model").graph().stat().st_size
 
 
+def test_without_a_choice_the_recipe_is_one_that_works(run, course, tmp_path):
+    short = ("--no-graph", "--no-baselines")
+    code, out, err = run("train", course, "--out", tmp_path / "mine", *short)
+    assert code == 0
+    assert f"note: recipe frozen, because {course / 'train'} has 96 seconds of melgrams" in err
+    assert "--recipe assignment-fnn is the assignment's" in err
+    assert "a new last layer, validation macro F1" in out
+    config = load_model(tmp_path / "mine").config
+    assert (config.start.model, config.start.freeze) == ("genres8-resnet", True)
+    shutil.rmtree(course / "train" / "melgrams")
+    _, _, err = run("train", course, "--out", tmp_path / "fnn", "--set", "epochs=1", *short)
+    assert "recipe fnn, because" in err
+    # a model of one's own is a recipe, too, and can be started from
+    again = ("train", course, "--recipe", tmp_path / "fnn", "--out", tmp_path / "again", *short)
+    assert run(*again)[0] == 0
+    assert load_model(tmp_path / "again").config == load_model(tmp_path / "fnn").config
+    frozen = ("train", course, "--from", tmp_path / "fnn", "--freeze", "--out", tmp_path / "more", *short)
+    assert run(*frozen)[0] == 0
+    assert load_model(tmp_path / "more").config.model == load_model(tmp_path / "fnn").config.model
+
+
+def test_recipes(run):
+    code, out, err = run("recipes")
+    assert (code, err) == (0, "")
+    names = [line.split()[0] for line in out.splitlines() if line]
+    assert names == ["recipe", "assignment-cnn", "assignment-fnn", "cnn", "fine-tuned", "fnn", "frozen", "resnet"]
+    assert json.loads(run("recipes", "--json")[1])[0]["settings"]["model"] == {"name": "cnn"}
+
+
+def test_baselines_are_beside_a_model_that_is_not_the_courses(run, course, tmp_path):
+    trained = ("train", course, "--model", "fnn", "--set", "epochs=1", "--no-graph", "--out")
+    code, out, _ = run(*trained, tmp_path / "a")
+    assert code == 0
+    for name in ("the MFCC vectors", "embeddings by genres8-resnet"):
+        assert re.search(rf"^beside it, RBF-SVM on {name}: validation macro F1 \d\.\d{{3}}, accuracy", out, re.M)
+    _, out, _ = run(*trained, tmp_path / "b", "--json")
+    assert [each["n_val"] for each in json.loads(out)["baselines"]] == [36, 36]
+    assert "beside it" not in run(*trained, tmp_path / "c", "--no-baselines")[1]
+    names = np.array(["blues", "classical", "hiphop", "rock_metal_hardrock"])
+    for path in course.glob("*/*/labels.npy"):
+        np.save(path, names[np.arange(len(np.load(path))) % 4])
+    assert "beside it" not in run(*trained, tmp_path / "d")[1]
+
+
+def test_embed(run, songs):
+    code, out, err = run("embed", songs / "a.wav", songs / "bad.mp3", "--out", songs / "x.npy")
+    assert code == 1
+    assert f"{songs / 'x.npy'}: 4 seconds of 1 files, 896 numbers each" in out
+    assert "bad.mp3: not an audio file" in err
+    assert np.load(songs / "x.npy").shape == (4, 896)
+    code, _, err = run("embed", songs / "bad.mp3", "--out", songs / "y.npy")
+    assert code == 2
+    assert "is not written, because no file could be read" in err
+    assert not (songs / "y.npy").exists()
+
+
 def test_a_run_that_diverges_is_a_failure_that_says_so(run, course, tmp_path):
-    code, out, err = run("train", course, "--out", tmp_path / "model", "--set", "optimizer.lr=1e38")
+    code, out, err = run("train", course, "--out", tmp_path / "model", "--model", "fnn", "--set", "optimizer.lr=1e38")
     assert code == 1
     assert "diverged" in out
     assert "lower optimizer.lr" in err
@@ -253,19 +311,39 @@ def test_a_folder_in_every_format(run, songs, model_folder):
         (["compare", "course-fnn", "song.wav", "--label", "polka"], "polka: the model does not know this genre"),
         (["train", "COURSE", "--out", "x", "--set", "foo=1"], "foo: there is no such setting"),
         (["train", "COURSE", "--out", "x", "--set", "lr=1"], "did you mean optimizer.lr?"),
-        (["train", "COURSE", "--out", "x", "--set", "optimizer.name=adamww"], "did you mean AdamW?"),
-        (["train", "COURSE", "--out", "x", "--set", "model.activation=Softmax2d"], "cannot stand alone"),
+        (["train", "COURSE", "--out", "x", "--model", "fnn", "--set", "optimizer.name=adamww"], "did you mean AdamW?"),
+        (
+            ["train", "COURSE", "--out", "x", "--model", "fnn", "--set", "model.activation=Softmax2d"],
+            "cannot stand alone",
+        ),
         (["prepare", "COURSE", "x", "--split", "80/10/20"], "add up to 100"),
         (["study", "fnn", "--data", "nowhere", "--out", "x"], "nowhere: is not a dataset with mfccs"),
         (["predict", ""], "one of the names is empty"),
-        (["train", "COURSE", "--out", "x", "--model", "cnn"], "a cnn needs melgrams"),
+        (["train", "COURSE", "--out", "x", "--model", "cnn"], "a cnn needs melgrams (--features melgrams)"),
+        (["train", "COURSE", "--out", "x", "--freeze"], "--freeze: says nothing without --from MODEL"),
+        (
+            ["train", "COURSE", "--out", "x", "--recipe", "soup"],
+            "no such recipe, nor a model; the recipes are assignment",
+        ),
+        (["train", "COURSE", "--out", "x", "--recipe", "fnn", "--model", "cnn"], "--recipe: says which network"),
+        (
+            ["train", "COURSE", "--out", "x", "--recipe", "fnn", "--from", "genres7-cnn"],
+            "--from: has settings of its own",
+        ),
+        (["train", "COURSE", "--out", "x", "--from", "soup", "--freeze"], "soup: no such model folder"),
+        (["train", "COURSE", "--out", "x", "--set", "epochs=3"], "a frozen network has a last layer to fit, at once"),
+        (["train", "COURSE", "--out", "x", "--recipe", "genres8-resnet"], "add it, or set source_balance=0"),
         (["train", "COURSE", "--out", "x", "--device", "warp"], "device 'warp'"),
         (["train", "nowhere", "--out", "x"], "there is no such folder"),
         (["evaluate", "nowhere", "COURSE"], "no such model folder"),
         (["evaluate", "COURSE", "COURSE"], "is not a complete model folder"),
         (["predict", "song.wav", "--model", "nowhere"], "no such model folder"),
         (["train", "COURSE", "--out", "/dev/null/model"], "is not a folder; choose another place"),
-        (["train", "COURSE", "--out", "x", "--set", "model.activation=Softmax"], "cannot stand alone"),
+        (
+            ["train", "COURSE", "--out", "x", "--model", "fnn", "--set", "model.activation=Softmax"],
+            "cannot stand alone",
+        ),
+        (["embed", "song.wav", "--out", "x"], "ends in no suffix; name a file that ends in .npy or .parquet"),
         (["evaluate"], "Missing argument"),
         (["predict"], "Missing argument"),
         (["sing"], "No such command"),
@@ -307,7 +385,7 @@ def interrupt(command, when):
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_the_best_snapshot(course, tmp_path):
-    settings = ["--set", "epochs=1000000", "--json"]
+    settings = ["--model", "fnn", "--set", "epochs=1000000", "--json"]
     code, out, _ = interrupt(["train", str(course), "--out", str(tmp_path / "model"), *settings], "val F1")
     assert code == 130
     assert json.loads(out)["status"] == "interrupted"
@@ -402,7 +480,8 @@ def test_the_version(run):
 
 
 def test_a_model_is_overwritten_on_request_alone(run, course, tmp_path):
-    train = ("train", course, "--out", tmp_path / "model", "--set", "epochs=1", "--no-graph")
+    settings = ("--model", "fnn", "--set", "epochs=1", "--no-graph", "--no-baselines")
+    train = ("train", course, "--out", tmp_path / "model", *settings)
     assert run(*train)[0] == 0
     model = (tmp_path / "model" / "model.json").read_bytes()
     code, _, err = run(*train, "--set", "seed=1")

@@ -59,6 +59,15 @@ def test_a_users_script_is_clean_under_mypy_strict(tmp_path):
         "network = ConvNet((21, 128), 4, padding=2, pooling=2, activation='ReLU')\n"
         "small = FeedForward(26, 4)\n"
         "print(train, [run.label for run in Recognizer.load('model')('song.mp3').runs()])\n"
+        "import numpy as np\n"
+        "from genreline import Timeline, load_model, train_folder\n"
+        "mine = train_folder('music', out='mine')\n"
+        "again = fit(load_model('mine').config, load_dataset('dataset', mine.config.features))\n"
+        "recognizer = Recognizer(mine)\n"
+        "of_an_array: Timeline = recognizer(np.zeros(44100, np.float32), rate_hz=44100)\n"
+        "of_files: dict[str, Timeline] = {path.name: each for path, each in recognizer.many(['a.mp3'], jobs=2)}\n"
+        "rows = recognizer.embed('song.mp3')\n"
+        "print(again.best_epoch, of_files, rows.shape, of_an_array.to_pandas(), mine.metrics['val'])\n"
     )
     # In the project's folder and with its settings (strict), so that mypy takes what `make lint` has checked as it is.
     root = Path(__file__).parents[1]

@@ -43,8 +43,10 @@ from .train.config import FeedForwardConfig as FeedForwardConfig
 from .train.config import OptimizerConfig as OptimizerConfig
 from .train.config import ResNetConfig as ResNetConfig
 from .train.config import SchedulerConfig as SchedulerConfig
+from .train.config import StartConfig as StartConfig
 from .train.config import load_config as load_config
 from .train.folder import shipped_models as shipped_models
+from .train.from_audio import train_folder as train_folder
 from .train.loop import evaluate as evaluate
 from .train.loop import fit as fit
 from .train.loop import train as train

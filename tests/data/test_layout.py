@@ -95,6 +95,17 @@ def test_what_is_no_array_is_said(course, garbage):
         load_dataset(course, "mfccs")
 
 
+def test_classes_that_differ_in_capitals_or_spaces_are_refused(course):
+    path = course / "train" / "mfccs" / "labels.npy"
+    labels = np.load(path).astype("<U9")
+    labels[0] = "Rock "
+    np.save(path, labels)
+    with pytest.raises(
+        DataError, match=r"labels.npy: the classes 'Rock ' and 'rock' differ in capitals or spaces alone"
+    ):
+        load_dataset(course, "mfccs")
+
+
 def test_one_class_is_nothing_to_tell_apart(course):
     for name in ("train", "val", "test"):
         path = course / name / "mfccs" / "labels.npy"

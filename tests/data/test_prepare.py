@@ -331,3 +331,30 @@ def test_a_pipe_in_a_csv_is_not_waited_for(folders, tmp_path):
     assert [(each["file"], each["reason"]) for each in manifest["skipped"]] == [
         (name, "is not a file") for name in (".", "/dev/zero", "pipe.wav")
     ]
+
+
+def test_classes_that_will_not_do_are_named(folders, tmp_path):
+    def refused(message):
+        with pytest.raises(DataError, match=message) as error:
+            prepare(folders, tmp_path / "out", kinds=["mfccs"])
+        assert "\n" not in str(error.value)
+        assert not set(SETS) & {path.name for path in (tmp_path / "out").glob("*")}
+
+    (folders / "hush").mkdir()
+    for i in range(3):
+        soundfile.write(folders / "hush" / f"{i}.wav", np.zeros(8000 + i), 8000)
+    refused(r"no recording of hush can be used \(hush/0.wav holds nothing but silence\); mend them")
+    (folders / "hush").rename(tmp_path / "hush")
+    (folders / "jazz").mkdir()
+    (folders / "jazz" / "a.wav").write_bytes((folders / "rock" / "rock0.wav").read_bytes())
+    refused("too few groups to split: jazz has 1;")
+    for name in ("b.wav", "c.wav"):
+        soundfile.write(folders / "jazz" / name, np.random.default_rng(len(name)).normal(0, 0.1, 8000), 8000)
+    soundfile.write(folders / "jazz" / "c.wav", np.random.default_rng(9).normal(0, 0.1, 8000), 8000)
+    refused(r"one recording is in several classes: jazz/a.wav \(jazz\) and rock/rock0.wav \(rock\); leave it in one")
+    (folders / "jazz").rename(folders / "Rock")
+    refused("the classes 'Rock' and 'rock' differ in capitals or spaces alone; make them one")
+    (folders / "Rock").rename(folders / "rock ")
+    refused("the classes 'rock' and 'rock ' differ")
+    (folders / "rock ").rename(tmp_path / "jazz")
+    prepare(folders, tmp_path / "out", kinds=["mfccs"])

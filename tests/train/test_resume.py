@@ -85,7 +85,7 @@ def test_the_state_of_another_run_and_a_damaged_one_are_refused(mfccs, tmp_path)
 def test_a_killed_process_goes_on_to_the_same_model(course, mfccs, tmp_path):
     settings = ["epochs=60", "model.dropout=0.2"]
     command = [sys.executable, "-m", "genreline", "train", str(course), "--no-graph", "--out", str(tmp_path / "killed")]
-    command += [*(f"--set={setting}" for setting in settings), "--log", "csv"]
+    command += [*(f"--set={setting}" for setting in settings), "--log", "csv", "--model", "fnn", "--no-baselines"]
     killed = subprocess.Popen(command, stderr=subprocess.PIPE)
     while not (tmp_path / "killed" / STATE).exists():
         assert killed.poll() is None, killed.stderr.read()

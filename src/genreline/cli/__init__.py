@@ -106,8 +106,8 @@ def options(
 
 
 for command in (
-    *(data.check, data.prepare, train.train, train.evaluate, train.export, train.push),
-    *(predict.predict, predict.listen, predict.compare, predict.page, web.serve),
+    *(data.check, data.prepare, train.train, train.recipes, train.evaluate, train.export, train.push),
+    *(predict.predict, predict.listen, predict.embed, predict.compare, predict.page, web.serve),
     *(study.study, study.report, demo.demo),
 ):
     app.command()(command)

@@ -134,6 +134,47 @@ def page(
     typer.echo(f"{out}: {len(files)} files, {n_bytes / 1e6:.1f} MB\nnext: python -m http.server --directory {out}")
 
 
+def embed(
+    audio: Annotated[list[str], typer.Argument(metavar="AUDIO...", help="Audio files, folders of them, or URLs.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The table to write: .npy or .parquet.")],
+    model: Annotated[
+        str, typer.Option(metavar="MODEL", help="A model folder, or the name of one that ships.")
+    ] = "genres8-resnet",
+    as_json: AsJson = False,
+) -> None:
+    """Write what a model makes of each second before it decides: a row of numbers, near for sounds that are alike.
+
+    A .parquet file has the columns file, start_s and embedding; beside a .npy array, a CSV says what its rows are.
+    Seconds without sound are NaN. Files that fail are left out, and the exit code is then 1.
+    """
+    from genreline.files import check_writable
+    from genreline.predict.embeddings import Embedded, check_suffix, save_embeddings
+    from genreline.predict.recognizer import Recognizer
+
+    check_suffix(out)
+    check_writable(out.parent)
+    recognizer = Recognizer.load(model)
+    fetched, failed = _fetched(audio)
+    found, songs, n_failed = _songs(audio, fetched, Path()), [], len(failed)
+    with progress_bar() as progress:
+        for song in progress.track(found, description="embedding"):
+            try:
+                songs.append(Embedded(song.path, recognizer.embed(song.path, max_duration_s=song.max_duration_s)))
+            except GenrelineError as error:
+                complain(error)
+                n_failed += 1
+    if not songs:
+        raise GenrelineError(f"{out}: is not written, because no file could be read")
+    save_embeddings(songs, out)
+    n, d = sum(len(song.rows) for song in songs), songs[0].rows.shape[1]
+    if as_json:
+        print_json({"out": str(out), "files": len(songs), "failed": n_failed, "shape": [n, d]})
+    else:
+        typer.echo(f"{out}: {n} seconds of {len(songs)} files, {d} numbers each")
+    if n_failed:
+        raise typer.Exit(1)
+
+
 def compare(
     model: ModelName,
     songs: Annotated[

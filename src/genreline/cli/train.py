@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genreline.cli.options import Data, ModelName
-from genreline.cli.terminal import AsJson, complain, print_json, print_table, progress_bar, warn
+from genreline.cli.terminal import AsJson, complain, note, print_json, print_table, progress_bar, warn
 from genreline.errors import ConfigError, GenrelineError
 
 if TYPE_CHECKING:
@@ -50,8 +50,15 @@ class SetName(StrEnum):
 def train(
     data: Data,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The model folder to write.")],
-    features: Annotated[Features | None, typer.Option(help="Input of the network (default: mfccs).")] = None,
-    model: Annotated[Network | None, typer.Option(help="The assignment's fnn (default) or cnn, or resnet.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="NAME", help="One of `genreline recipes`, or a model, whose settings to use.")
+    ] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="MODEL", help="Start from the weights of a model.")
+    ] = None,
+    freeze: Annotated[bool, typer.Option("--freeze", help="Keep them, and train a new last layer alone.")] = False,
+    model: Annotated[Network | None, typer.Option(help="The assignment's fnn or cnn, or resnet.")] = None,
+    features: Annotated[Features | None, typer.Option(help="Input of --model (default: mfccs).")] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="A TOML file of settings.")] = None,
     set_: Annotated[
         list[str] | None,
@@ -64,26 +71,34 @@ def train(
         list[Log] | None, typer.Option("--log", help="Log each epoch to DIR/log.csv or DIR/tensorboard; repeatable.")
     ] = None,
     graph: Annotated[bool, typer.Option("--graph/--no-graph", help="Add its ONNX graph, which takes seconds.")] = True,
+    beside: Annotated[
+        bool, typer.Option("--baselines/--no-baselines", help="Say what support vector machines get on the same sets.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Train a network and keep the snapshot with the best validation macro F1.
 
-    Options override the settings of the file, and --set overrides both. The defaults are the assignment's: SGD at
-    0.002, cross-entropy, 30 epochs, batches of 16; --model cnn is the pooled and padded network of step 2.4.
+    Without --recipe, --from, --model, --features or --config, the recipe is one that works for the dataset's size.
+
+    --model, --features and --config begin with the assignment's settings: SGD at 0.002, cross-entropy, 30 epochs,
+    batches of 16; --model cnn is the pooled and padded network of step 2.4. Options go over the file, --set over all.
     """
-    from genreline.train.config import load_config
-
-    options = [f"features={features}"] * bool(features) + [f"model.name={model}"] * bool(model)
-    settings = load_config(config, [*options, *(set_ or [])])
-
     from genreline.data.layout import load_dataset
     from genreline.files import check_writable
+    from genreline.train.baselines import COURSE, baselines
     from genreline.train.checkpoint import Model, save_model
     from genreline.train.folder import DESCRIPTION
     from genreline.train.log import csv_log, tensorboard_log
     from genreline.train.loop import fit
+    from genreline.train.recipes import choose_recipe, configure
     from genreline.train.resume import STATE
 
+    options = [f"features={features}"] * bool(features) + [f"model.name={model}"] * bool(model)
+    base = _chosen_settings(recipe, from_, freeze, config, options)
+    if base is None:
+        base, why = choose_recipe(data)
+        note(f"{why}; `genreline recipes` lists all, and --recipe assignment-fnn is the assignment's")
+    settings = configure(base, [*options, *(set_ or [])], str(config or "configuration"))
     state = out / STATE
     if (out / DESCRIPTION).exists() and not force and not (resume and state.exists()):
         raise ConfigError(f"{out}: already holds a model; choose another --out, or overwrite it with --force")
@@ -91,19 +106,24 @@ def train(
     check_writable(out)
     if not resume:
         state.unlink(missing_ok=True)
+    is_frozen = settings.start is not None and settings.start.freeze
     with ExitStack() as stack:
         followers = [csv_log(out)] if Log.csv in (logs or []) else []
         followers += [stack.enter_context(tensorboard_log(out))] if Log.tensorboard in (logs or []) else []
         progress = stack.enter_context(progress_bar())
-        task = progress.add_task("training", total=settings.epochs)
+        n_epochs = 1 if is_frozen else settings.epochs
+        task = progress.add_task("training", total=n_epochs)
         progress.advance(task, 0)  # the time left counts from now, not from the end of the first epoch
 
         def follow(epoch: "Epoch") -> None:
-            _show_epoch(progress, task, epoch)
+            _show_epoch(progress, task, epoch, n_epochs)
             for log in followers:
                 log(epoch)
 
-        run = fit(settings, dataset, device, follow, state)
+        def show_rows(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total, description="embedding")
+
+        run = fit(settings, dataset, device, follow, state, show_rows)
     trained = Model.from_fit(run, dataset)
     if run.best_epoch:
         save_model(trained, out)
@@ -111,8 +131,14 @@ def train(
             _add_graph(out)
     if run.status != "interrupted":
         state.unlink(missing_ok=True)
+    others = []
+    if beside and run.status == "completed" and dataset.classes != COURSE:
+        with progress_bar() as progress:
+            task = progress.add_task("embedding for a baseline", total=None)
+            others = baselines(data, on_rows=lambda done, total: progress.update(task, completed=done, total=total))
     if as_json:
-        print_json({"model": str(out) if run.best_epoch else None, **trained.metrics, **trained.training})
+        figures = {"baselines": [each._asdict() for each in others], **trained.metrics, **trained.training}
+        print_json({"model": str(out) if run.best_epoch else None, **figures})
     elif run.status != "completed":
         reason = "diverged (its loss is not a number)" if run.status == "diverged" else "was interrupted"
         more = "; go on with --resume" if run.status == "interrupted" else ""
@@ -122,12 +148,58 @@ def train(
         raise typer.Exit(1)
     val = trained.metrics["val"]
     if not as_json:
+        what = "a new last layer" if is_frozen else f"the snapshot of epoch {run.best_epoch}"
         typer.echo(
-            f"{out}: the snapshot of epoch {run.best_epoch}, validation macro F1 {val['f1_macro']:.3f}, accuracy "
-            f"{val['accuracy']:.3f}, loss {val['loss']:.3f}\nnext: genreline evaluate {out} {data}"
+            f"{out}: {what}, validation macro F1 {val['f1_macro']:.3f}, accuracy "
+            f"{val['accuracy']:.3f}, loss {val['loss']:.3f}"
         )
+        for each in others:
+            is_part = each.n_train < len(dataset.train) or each.n_val < len(dataset.val)
+            part = f" (of {each.n_train} and {each.n_val} seconds, drawn at random)" if is_part else ""
+            got = f"validation macro F1 {each.f1_macro:.3f}, accuracy {each.accuracy:.3f}"
+            typer.echo(f"beside it, {each.name}: {got}{part}")
+        typer.echo(f"next: genreline evaluate {out} {data}")
     if run.status == "interrupted":
         raise typer.Exit(130)
+
+
+def _chosen_settings(
+    recipe: str | None, from_: str | None, freeze: bool, config: Path | None, options: list[str]
+) -> dict[str, Any] | None:
+    """The settings that the options of `train` name, --set not yet among them; None if they name none."""
+    from genreline.train.config import merge_settings, read_settings
+    from genreline.train.recipes import FINE_TUNED, FROZEN, recipe_settings
+
+    if freeze and not from_:
+        raise ConfigError("--freeze: says nothing without --from MODEL; add it, or use --recipe frozen")
+    if from_ and recipe:
+        raise ConfigError("--from: has settings of its own; leave out --recipe, and change some with --set")
+    if (from_ or recipe) and options:
+        raise ConfigError(f"{'--from' if from_ else '--recipe'}: says which network; leave out --model and --features")
+    if not (recipe or from_ or config or options):
+        return None
+    settings: dict[str, Any] = {}
+    if from_:
+        settings = recipe_settings(FROZEN if freeze else FINE_TUNED)
+        merge_settings(settings, {"start": {"model": from_}})
+    elif recipe:
+        settings = recipe_settings(recipe)
+    if config:
+        merge_settings(settings, read_settings(config))
+    return settings
+
+
+def recipes(as_json: AsJson = False) -> None:
+    """List the recipes of `train`: what each is, what it costs and what it reaches."""
+    from genreline.train.recipes import recipes
+
+    if as_json:
+        print_json([recipe._asdict() for recipe in recipes()])
+        return
+    print_table(
+        ["recipe", "what", "takes", "macro F1 by second, on unseen recordings"],
+        [[recipe.name, recipe.about, recipe.cost, recipe.reaches] for recipe in recipes()],
+    )
 
 
 def evaluate(
@@ -226,9 +298,9 @@ def push(
     typer.echo(f"{model}: pushed\nnext: genreline predict song.mp3 --model {address}")
 
 
-def _show_epoch(progress: "Progress", task: Any, epoch: "Epoch") -> None:
+def _show_epoch(progress: "Progress", task: Any, epoch: "Epoch", n_epochs: int) -> None:
     losses = f"train loss {epoch.train_loss:.3f}  val loss {epoch.val_loss:.3f}  val F1 {epoch.val_f1_macro:.3f}"
     losses += f"  lr {epoch.lr:.2g}"
-    progress.update(task, completed=epoch.epoch, description=losses)
+    progress.update(task, completed=epoch.epoch, total=n_epochs, description=losses)
     if not progress.console.is_terminal:  # a log file gets a line an epoch instead of a display
         progress.console.print(f"epoch {epoch.epoch}: {losses}")

@@ -91,11 +91,23 @@ def load_dataset(root: str | Path, features: str) -> Dataset:
         splits[name], found = read_split(root, name, features)
         digests |= found
     classes = tuple(str(label) for label in np.unique(splits["train"].labels))
+    check_distinct(classes, f"{Path(root) / 'train' / features / 'labels.npy'}")
     if len(classes) < 2:
         raise DataError(f"{Path(root) / 'train'}: has one class, {classes[0]}; training needs two or more")
     for name, split in splits.items():
         indices(split.labels, classes, f"{Path(root) / name}")
     return Dataset(features, classes, splits, digest(root, features, digests))
+
+
+def check_distinct(classes: Iterable[str], where: str) -> None:
+    """DataError where names of classes differ in capitals or spaces alone; it names the first such."""
+    seen: dict[str, str] = {}
+    for name in classes:
+        first = seen.setdefault(" ".join(name.casefold().split()), name)
+        if first != name:
+            raise DataError(
+                f"{where}: the classes {first!r} and {name!r} differ in capitals or spaces alone; make them one"
+            )
 
 
 def load_split(root: str | Path, name: str, features: str) -> Split:

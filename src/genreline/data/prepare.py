@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from genreline.audio.decode import blocks
 from genreline.audio.features import FEATURE_SHAPES, features, segments
+from genreline.audio.seconds import are_silent
 from genreline.data.layout import SETS, TrackRows, write_split_blocks
 from genreline.data.sources import Recording, RecordingList, printable, read_source
 from genreline.data.split import (
@@ -192,13 +193,17 @@ def write_part(root: Path, parts: Path, kinds: Sequence[str], made: str, recordi
         row = _row_dtype(kinds)
         if part.exists() and part.stat().st_size:
             return PreparedPart(content, part.stat().st_size // row.itemsize, was_there=True)
+        has_sound = False
         with replacing(part) as temporary, temporary.open("wb") as file:
             for block in blocks(path):
+                has_sound = has_sound or not are_silent(block).all()
                 cut = segments(block)
                 rows = np.empty(len(cut), row)
                 for kind in kinds:
                     rows[kind] = features(cut, kind).numpy()
                 file.write(rows.view(np.uint8).data)
+            if not has_sound:
+                raise AudioError(f"{path}: holds nothing but silence")
             n_rows = file.tell() // row.itemsize
         return PreparedPart(content, n_rows)
     except AudioError as problem:
@@ -247,7 +252,8 @@ def _assemble(
     duplicates = _duplicates(found.recordings, parts)
     good = [i for i, part in enumerate(parts) if not part.error]
     if not good:
-        raise DataError(f"{found.root}: none of its {len(parts)} files is audio that can be decoded")
+        raise DataError(f"{found.root}: none of its {len(parts)} files is audio that can be used")
+    _check_classes(found, parts, duplicates)
     recordings, contents = [found.recordings[i] for i in good], [parts[i].content for i in good]
     if given is None:
         computed = split_recordings(recordings, contents, seed, shares or SHARES)
@@ -297,6 +303,26 @@ def _assemble(
         "skipped": [{"file": printable(name), "reason": reason} for name, reason in sorted(skipped.items())],
         "duplicates": duplicates,
     }
+
+
+def _check_classes(found: RecordingList, parts: Sequence[PreparedPart], duplicates: Sequence[Sequence[str]]) -> None:
+    """DataError for a class without a recording that can be used, and for a recording that is in two classes."""
+    reasons: dict[str, str] = {}
+    for recording, part in zip(found.recordings, parts, strict=True):
+        reasons.setdefault(recording.label, f"{printable(recording.name)} {part.error}")
+    for recording, part in zip(found.recordings, parts, strict=True):
+        if not part.error:
+            reasons.pop(recording.label, None)
+    if reasons:
+        names, reason = ", ".join(map(printable, reasons)), next(iter(reasons.values()))
+        raise DataError(
+            f"{found.root}: no recording of {names} can be used ({reason}); mend them, or leave the class out"
+        )
+    labels = {recording.name: recording.label for recording in found.recordings}
+    for same in duplicates:
+        if len({labels[name] for name in same}) > 1:
+            shown = " and ".join(f"{printable(name)} ({labels[name]})" for name in same[:4])
+            raise DataError(f"{found.root}: one recording is in several classes: {shown}; leave it in one of them")
 
 
 def _split_text(split: str | Path | None, given: Sequence[str] | None, shares: Mapping[str, float] | None) -> str:

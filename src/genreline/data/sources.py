@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from genreline.audio.names import describe_passed_over, find_audio, is_audio
-from genreline.data.layout import NO_TEXT, SETS
+from genreline.data.layout import NO_TEXT, SETS, check_distinct
 from genreline.errors import DataError
 
 SET_NAMES = {
@@ -72,6 +72,7 @@ def read_source(source: str | Path) -> RecordingList:
     for label in classes:
         if not label.strip() or any(unicodedata.category(letter) in NO_TEXT for letter in label):
             raise DataError(f"{source}: {label!r} is not a class name; a name has letters on one line")
+    check_distinct(classes, str(source))
     if len(classes) < 2:
         has = f"has one class, {classes[0]}" if classes else "holds no folders with audio files in them"
         also = f" ({describe_passed_over(passed_over)})" if passed_over and not classes else ""

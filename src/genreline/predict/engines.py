@@ -61,6 +61,7 @@ class Graph:
             from onnxruntime import InferenceSession, SessionOptions
         except ModuleNotFoundError as error:
             raise MissingError(f"{description.name}, by ONNX Runtime", error) from error
+        self.folder = description.folder
         self.name, self.classes, self.features = description.name, description.classes, description.features
         self.metrics, self.calibration = description.metrics, description.calibration
         options = SessionOptions()

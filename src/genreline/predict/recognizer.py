@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from genreline.audio.decode import RATE_HZ, AudioSource, Waveform, blocks, bounded, resampled_blocks, source_name
 from genreline.audio.names import title_of
 from genreline.audio.seconds import SHORTEST_S, are_silent, cut_seconds
-from genreline.errors import AudioError, ConfigError, TruncatedError
+from genreline.errors import AudioError, ConfigError, GenrelineError, TruncatedError
 from genreline.predict.ahead import ahead
 from genreline.predict.context import Context
 from genreline.predict.engines import Engine, load_engine
@@ -39,14 +39,14 @@ class Recognizer:
     >>> timeline.dominant
 
     Args:
-        model: a `Model`, or what `load` loads; its calibration says whether a second's label depends on its neighbours
-            (`context`).
+        model: a `Model`, or what `load` loads, also by name; its calibration says whether a second's label depends on
+            its neighbours (`context`).
         raw: predict each second alone, as `infer` does, whatever the model says.
     """
 
-    def __init__(self, model: Engine, raw: bool = False) -> None:
-        self.model = model
-        calibration = model.calibration
+    def __init__(self, model: Engine | str | Path = DEFAULT_MODEL, raw: bool = False) -> None:
+        self.model = load_engine(model) if isinstance(model, str | Path) else model
+        calibration = self.model.calibration
         self.context = None
         if calibration.stay is not None and not raw:
             self.context = Context(calibration.stay, calibration.evidence)
@@ -92,15 +92,7 @@ class Recognizer:
                 or the array is not one channel of floats.
             ConfigError: `rate_hz` is given for a file.
         """
-        title = ""
-        if isinstance(source, np.ndarray) or _is_tensor(source):
-            waveforms = resampled_blocks([_mono(source)], RATE_HZ if rate_hz is None else rate_hz)
-        elif rate_hz is not None:
-            raise ConfigError("rate_hz: a file states its own rate; leave rate_hz out, or give an array")
-        else:
-            name = source_name(source)
-            waveforms = blocks(source) if max_duration_s is None else bounded(blocks(source), max_duration_s, name)
-            title = title_of(name)
+        waveforms, title = _decoded(source, rate_hz, max_duration_s)
         rows: list[NDArray[np.float32]] = []
         n_samples = 0
         try:
@@ -112,6 +104,45 @@ class Recognizer:
                 error.timeline = self.timeline(np.concatenate(rows), n_samples / RATE_HZ, title)
             raise
         return self.timeline(np.concatenate(rows), n_samples / RATE_HZ, title)
+
+    def embed(
+        self, source: AudioSource | Array, rate_hz: int | None = None, max_duration_s: float | None = None
+    ) -> NDArray[np.float32]:
+        """What the network makes of each second before it decides between classes: similar sounds are near each other.
+
+        It takes what `__call__` takes, and raises what it raises; a sound that ends early has no embeddings. It needs
+        PyTorch.
+
+        Returns:
+            (seconds, d) float32; `genres8-resnet` has 896 numbers a second. NaN for a second without sound.
+        """
+        from genreline.predict.embeddings import embedding_engine
+
+        waveforms, _ = _decoded(source, rate_hz, max_duration_s)
+        engine = Recognizer(embedding_engine(self.model), raw=True)
+        return np.concatenate([rows for _, rows in engine.predict_blocks(waveforms)])
+
+    def many(
+        self,
+        paths: Iterable[str | Path],
+        jobs: int = 1,
+        on_error: Callable[[Path, GenrelineError], object] | None = None,
+        progress: bool = True,
+    ) -> Iterator[tuple[Path, Timeline]]:
+        """The timelines of many files, each with its path, as they are done: `dict(recognizer.many(paths))` has all.
+
+        Args:
+            jobs: processes side by side; each takes seconds to start. A script that asks for several keeps what it
+                runs below `if __name__ == "__main__":`, because each process imports it.
+            on_error: gets the path and the error of a file that fails, and the others go on. Default: raise it.
+            progress: show how far it is, on standard error.
+
+        Raises:
+            AudioError: as `__call__` does, for the first file that fails, without `on_error`.
+        """
+        from genreline.predict.many import recognize_many  # which sends recognizers to processes
+
+        return recognize_many(self, map(Path, paths), jobs, on_error, progress)
 
     def follower(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         """A function for one song's blocks in order: each second given those up to it (`Context.follower`)."""
@@ -169,6 +200,19 @@ class Recognizer:
         if has_sound.any():
             probabilities[has_sound] = self.model.probabilities(cut_seconds(waveform)[has_sound])
         return probabilities
+
+
+def _decoded(
+    source: AudioSource | Array, rate_hz: int | None, max_duration_s: float | None
+) -> tuple[Iterator[Waveform], str]:
+    """The blocks of a sound at 8 kHz, and the title of its file; ConfigError for a rate that is given for a file."""
+    if isinstance(source, np.ndarray) or _is_tensor(source):
+        return resampled_blocks([_mono(source)], RATE_HZ if rate_hz is None else rate_hz), ""
+    if rate_hz is not None:
+        raise ConfigError("rate_hz: a file states its own rate; leave rate_hz out, or give an array")
+    name = source_name(source)
+    waveforms = blocks(source) if max_duration_s is None else bounded(blocks(source), max_duration_s, name)
+    return waveforms, title_of(name)
 
 
 def _is_tensor(source: object) -> "TypeIs[Tensor]":

@@ -82,6 +82,8 @@ class ResNetConfig(_Settings):
     """Of the first convolution and of each residual block."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
     """At the input of the linear layer."""
+    every_block: bool = False
+    """Whether the linear layer is given what every block has found, not the last one alone."""
 
 
 ModelConfig = Annotated[FeedForwardConfig | ConvNetConfig | ResNetConfig, Field(discriminator="name")]
@@ -115,6 +117,15 @@ class DistillationConfig(_Settings):
     """Model folders, or names of models that ship; their probabilities are averaged."""
     weight: float = Field(default=0.5, ge=0, le=1)
     """Of the teachers' probabilities in the target; the label has the rest."""
+
+
+class StartConfig(_Settings):
+    """Start from what another model has learned: its weights, and a new last layer for this dataset's classes."""
+
+    model: str
+    """A model folder, or the name of a model that ships. Its features and its network must be this configuration's."""
+    freeze: bool = False
+    """Train that last layer alone, on embeddings that are computed once."""
 
 
 class OptimizerConfig(BaseModel):
@@ -154,6 +165,7 @@ class Config(_Settings):
     source_balance: float = Field(default=0.0, ge=0, le=1)
     """Exponent of the draws of rare sources: 0 draws samples alike, 1 the sources of a class alike."""
     distillation: DistillationConfig | None = None
+    start: StartConfig | None = None
     weight_averaging: float = Field(default=0.0, ge=0, lt=1)
     """Decay of an exponential moving average of the weights, which is then what is validated and kept; 0 is none."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -176,7 +188,8 @@ class Config(_Settings):
     def _check_input(self) -> Self:
         if self.model.name != "fnn" and self.features == "mfccs":
             raise ValueError(
-                f"a {self.model.name} needs melgrams: an MFCC vector has no time and frequency to convolve over"
+                f"a {self.model.name} needs melgrams (--features melgrams): an MFCC vector has no time and "
+                "frequency to convolve over"
             )
         if (self.augment or self.augmentation != AugmentationConfig()) and self.features != "melgrams":
             raise ValueError("augment and augmentation work on melgrams only")
@@ -187,10 +200,12 @@ class Config(_Settings):
         # Settings that came later count only where they are used, so that earlier runs keep their identity.
         unused = {name for name in _LATER if getattr(self, name) == type(self).model_fields[name].default}
         settings = self.model_dump(mode="json", exclude=unused)
+        if not settings["model"].get("every_block"):
+            settings["model"].pop("every_block", None)
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
-_LATER = {"augmentation", "source_balance", "distillation", "precision"}
+_LATER = {"augmentation", "source_balance", "distillation", "start", "precision"}
 
 _SETTINGS = [
     *Config.model_fields,
@@ -199,6 +214,7 @@ _SETTINGS = [
     *(f"model.{name}" for name in {**ConvNetConfig.model_fields, **ResNetConfig.model_fields}),
     *(f"augmentation.{name}" for name in AugmentationConfig.model_fields),
     *(f"distillation.{name}" for name in DistillationConfig.model_fields),
+    *(f"start.{name}" for name in StartConfig.model_fields),
 ]
 """Every setting by its dotted key, but for the arguments that a torch class takes."""
 
@@ -211,15 +227,24 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
     Raises:
         ConfigError: unreadable TOML, a key that does not exist, a value that makes no sense; all problems in one line.
     """
-    settings: dict[str, Any] = {}
-    if path is not None:
-        try:
-            with Path(path).open("rb") as file:
-                settings = tomllib.load(file)
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-        except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or numbers of thousands of digits
-            raise ConfigError(f"{path}: is not TOML ({error})") from error
+    settings = read_settings(path) if path is not None else {}
+    override_settings(settings, overrides)
+    return parse_config(settings, str(path or "configuration"))
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """The nested settings of a TOML file, unchecked. Raises ConfigError if it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or numbers of thousands of digits
+        raise ConfigError(f"{path}: is not TOML ({error})") from error
+
+
+def override_settings(settings: dict[str, Any], overrides: Iterable[str]) -> None:
+    """Put `key=value` strings, as `load_config` takes them, over nested settings. Raises ConfigError."""
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not all(key.split(".")):
@@ -228,7 +253,6 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
         for part in reversed(key.split(".")):
             nested = {part: nested}
         merge_settings(settings, nested)
-    return parse_config(settings, str(path or "configuration"))
 
 
 def parse_config(settings: Mapping[str, Any], where: str = "configuration") -> Config:

@@ -31,6 +31,7 @@ from genreline.train.models import Standardise, build_network, evaluating
 from genreline.train.optim import AveragedWeights, build_optimizer, build_schedule, class_weights
 from genreline.train.resume import RunState
 from genreline.train.targets import sample_weights, training_targets
+from genreline.train.transfer import OnRows, fit_last_layer, start_network
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 Batches = Iterable[tuple[Tensor, ...]] | Loader
@@ -149,23 +150,32 @@ def fit(
     device: str = "cpu",
     on_epoch: Callable[[Epoch], object] = lambda epoch: None,
     state_file: Path | None = None,
+    on_rows: OnRows = lambda done, total: None,
 ) -> FitResult:
     """Train the configuration's network on a dataset, and keep the snapshot that validates best: steps 1.5 to 1.7.
 
     The same configuration, data and device give the same losses to the last bit (assignment, step 3.1). The test set
     is not read. Ctrl-C ends the run after the last complete epoch, with what there is; before the first, it is raised.
 
+    A run that starts from a model (`config.start`) has its weights, and begins with a last layer that is fitted on
+    them (`train/transfer.py`). With `freeze` that is all: its history is one epoch, without a learning rate.
+
     Args:
         on_epoch: called after each epoch.
         state_file: where the run's state is kept after each epoch. If it is there already, the run goes on from it,
             to the same weights as one that was never interrupted.
+        on_rows: called while the embeddings for that last layer are computed, with the rows done and all of them.
 
     Raises:
-        CheckpointError: the state is damaged, or that of another configuration, dataset or device.
-        ConfigError: an unknown device, optimizer, scheduler or activation, or arguments that they do not take.
+        CheckpointError: the state is damaged, or that of another configuration, dataset or device; a model to start
+            from cannot be loaded.
+        ConfigError: an unknown device, optimizer, scheduler or activation, or arguments that they do not take; a model
+            to start from that does not fit.
     """
     check_device(device)
     seed_everything(config.seed)
+    if config.start and config.start.freeze:
+        return _fit_frozen(config, dataset, device, on_epoch, on_rows)
     targets = {
         "train": training_targets(config, dataset),
         "val": torch.from_numpy(indices(dataset.val.labels, dataset.classes, "val")),
@@ -175,7 +185,7 @@ def fit(
         dataset.train, targets["train"], config.batch_size, config.seed, device, sample_weights(config, dataset)
     )
     val_loader = split_loader(dataset.val, targets["val"], config.batch_size, config.seed + 1, device)
-    network = _new_network(config, dataset).to(device)
+    network = _new_network(config, dataset, device, on_rows)
     optimizer = build_optimizer(config, network)
     schedule = build_schedule(config, optimizer, len(train_loader))
     average = AveragedWeights(config, network)
@@ -259,7 +269,31 @@ def _deterministic(device: str) -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
-def _new_network(config: Config, dataset: Dataset) -> nn.Module:
+def _fit_frozen(
+    config: Config, dataset: Dataset, device: str, on_epoch: Callable[[Epoch], object], on_rows: OnRows
+) -> FitResult:
+    """A run whose last layer alone is new: fitted at once, as one epoch."""
+    start = time.perf_counter()
+    network = start_network(config, dataset, device)
+    with _deterministic(device):
+        layer = fit_last_layer(config, dataset, network, device, on_rows)
+    targets = {name: indices(dataset.splits[name].labels, dataset.classes, name) for name in ("train", "val")}
+    train, val = (
+        nn.functional.cross_entropy(logits.cpu(), torch.from_numpy(targets[name]))
+        for name, logits in (("train", layer.train_logits), ("val", layer.val_logits))
+    )
+    scores = compute_scores(targets["val"], layer.val_logits.argmax(dim=1).cpu().numpy(), len(dataset.classes))
+    epoch = Epoch(1, float(train), float(val), scores.f1_macro, scores.accuracy, 0.0, time.perf_counter() - start)
+    on_epoch(epoch)
+    network = network.cpu().eval()
+    return FitResult(config, network, copy.deepcopy(network), [epoch], best_epoch=1)
+
+
+def _new_network(config: Config, dataset: Dataset, device: str, on_rows: OnRows) -> nn.Module:
+    if config.start:
+        network = start_network(config, dataset, device)
+        fit_last_layer(config, dataset, network, device, on_rows)
+        return network
     network = build_network(config, dataset.train.X.shape[1:], len(dataset.classes))
     for module in network.modules():
         if isinstance(module, Standardise):
@@ -267,7 +301,7 @@ def _new_network(config: Config, dataset: Dataset) -> nn.Module:
                 module.fit_blocks(lambda: (torch.tensor(rows).float() for _, rows in row_blocks(dataset.train.X)))
             else:
                 module.fit(split_tensor(dataset.train))
-    return network
+    return network.to(device)
 
 
 @contextlib.contextmanager

@@ -46,6 +46,11 @@ class FeedForward(nn.Module):
         logits: Tensor = self.layers(x)
         return logits
 
+    def embed(self, x: Tensor) -> Tensor:
+        """What the last linear layer is given: (N, *input_shape) -> (N, 32)."""
+        embeddings: Tensor = self.layers[:-1](x)
+        return embeddings
+
 
 class ConvNet(nn.Module):
     """Four convolutions, 1-16-32-64-128, kernel 5, then fully connected x-1024-256-32-classes.
@@ -107,6 +112,11 @@ class ConvNet(nn.Module):
         logits: Tensor = self.classifier(self.convolutions(x.unsqueeze(1)))
         return logits
 
+    def embed(self, x: Tensor) -> Tensor:
+        """What the last linear layer is given: (N, *input_shape) -> (N, 32)."""
+        embeddings: Tensor = self.classifier[:-1](self.convolutions(x.unsqueeze(1)))
+        return embeddings
+
 
 class ResNet(nn.Module):
     """A small residual network (He et al. 2016, basic blocks), for melgrams.
@@ -119,6 +129,8 @@ class ResNet(nn.Module):
         input_shape: (time, mel bands) of one melgram.
         channels: of the first convolution and of each block.
         dropout: a probability, at the input of the linear layer.
+        every_block: give the linear layer the means and maxima of every block's channels, not of the last one's alone:
+            what earlier blocks see tells sounds apart that the network was not trained for.
 
     Shape:
         (N, *input_shape) float32, input_shape = (time, mel bands) -> (N, n_classes) logits.
@@ -131,6 +143,7 @@ class ResNet(nn.Module):
         *,
         channels: Sequence[int] = (24, 32, 64, 96, 128),
         dropout: float = 0.3,
+        every_block: bool = False,
     ) -> None:
         super().__init__()
         first, last = channels[0], channels[-1]
@@ -141,16 +154,27 @@ class ResNet(nn.Module):
         self.blocks = nn.Sequential(*(_ResidualBlock(*pair, 2 if pair is not pairs[-1] else 1) for pair in pairs))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(2 * last, n_classes)
+        self.every_block = every_block
+        self.classifier = nn.Linear(2 * (sum(channels[1:]) if every_block else last), n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.classifier(self.dropout(self.embed(x)))
+        pooled = self.embed(x) if self.every_block else _pooled(self.blocks(self.stem(x.unsqueeze(1))))
+        logits: Tensor = self.classifier(self.dropout(pooled))
         return logits
 
     def embed(self, x: Tensor) -> Tensor:
-        """What the linear layer sees: (N, *input_shape) -> (N, 2 * channels[-1]), means and then maxima."""
-        maps = self.blocks(self.stem(x.unsqueeze(1)))
-        return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
+        """(N, *input_shape) -> (N, 2 * sum(channels[1:])): the means, then the maxima, of each block's channels."""
+        maps = self.stem(x.unsqueeze(1))
+        embeddings = []
+        for block in self.blocks:
+            maps = block(maps)
+            embeddings.append(_pooled(maps))
+        return torch.cat(embeddings, dim=1)
+
+
+def _pooled(maps: Tensor) -> Tensor:
+    """(N, channels, time, bands) -> (N, 2 * channels), means and then maxima."""
+    return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
 
 
 class _ResidualBlock(nn.Module):
@@ -237,6 +261,52 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+def last_layer(network: nn.Module) -> str:
+    """The name of a network's last linear layer, the one that gives the logits, among its modules."""
+    names: list[str] = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    return names[-1]
+
+
+class FixedBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation by the statistics that it has, in training too.
+
+    A few hundred samples of other sounds would move them, and all that later layers know with them.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+
+
+def fix_statistics(network: nn.Module) -> None:
+    """Replace a network's batch normalisations by ones that keep their statistics; the weights' names stay."""
+    found = [(name, module) for name, module in network.named_modules() if type(module) is nn.BatchNorm2d]
+    for name, module in found:
+        fixed = FixedBatchNorm2d(module.num_features, module.eps)
+        fixed.load_state_dict(module.state_dict())
+        network.set_submodule(name, fixed)
+
+
+class Embedder(nn.Module):
+    """What a network has made of its input before it decides between classes (`embed` of each network).
+
+    It shares the network's weights, and standardises as the network does.
+
+    Shape:
+        (N, *input_shape) float32 -> (N, d): 896 numbers of `genres8-resnet`, 32 of the assignment's networks.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        *before, body = network if isinstance(network, nn.Sequential) else [network]
+        if not isinstance(body, FeedForward | ConvNet | ResNet):
+            raise ConfigError(f"a network of type {type(body).__name__} has no embeddings; give it one of genreline's")
+        self.before, self.body = nn.Sequential(*before), body
+
+    def forward(self, x: Tensor) -> Tensor:
+        embeddings: Tensor = self.body.embed(self.before(x))
+        return embeddings
 
 
 def _conv_size(size: int, padding: int, pooling: int) -> int:
