@@ -56,3 +56,15 @@ def test_a_run_that_starts_from_a_model_has_its_network():
     assert config.model == theirs.model.model_copy(update={"every_block": True})
     with pytest.raises(ConfigError, match="name a recipe that trains all of the network"):
         configure(recipe_settings("frozen"), ["optimizer.lr=1"])
+
+
+def test_the_figures_of_the_frozen_recipe_are_results():
+    records = [json.loads(line) for line in (RESULTS / "small_sets.jsonl").read_text().splitlines()]
+    found = [each for each in records if each["method"] == "frozen"]
+    assert RECIPES["frozen"].reaches.startswith(spread([r["f1_macro"] for r in found if r["set"] == "instruments"]))
+    page = (RESULTS.parent / "docs" / "own-classifier.md").read_text()
+    shares = [
+        spread([each["track_accuracy"] for each in found if each["set"] == name])
+        for name in ("instruments", "environment", "speech", "leads")
+    ]
+    assert f"| `frozen` | {' | '.join(shares)} |" in page
