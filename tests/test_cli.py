@@ -198,6 +198,7 @@ def test_a_run_that_diverges_is_a_failure_that_says_so(run, course, tmp_path):
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.slow
 def test_predict_writes_a_row_a_second(run, songs, model_folder):
     out_dir = songs / "out"
     code, out, _ = run("predict", songs / "a.wav", songs / "b.flac", "--model", model_folder, "--out", out_dir)
@@ -263,6 +264,7 @@ def test_urls_are_fetched_and_predicted(run, site, songs, model_folder):
     assert [(song["label"], song["n"]) for song in compared[1:]] == [("rock", 4), ("blues", 2), ("blues", 2)]
 
 
+@pytest.mark.slow
 def test_predict_goes_on_past_a_bad_file(run, songs, model_folder):
     files = [songs / "bad.mp3", songs / "a.wav", songs / "missing.ogg"]
     code, out, err = run("predict", *files, "--model", model_folder, "--out", songs / "out")
@@ -276,6 +278,7 @@ def test_predict_goes_on_past_a_bad_file(run, songs, model_folder):
     assert ["error" in song for song in json.loads(out)] == [True, False, True]
 
 
+@pytest.mark.slow
 def test_equal_stems_do_not_overwrite_each_other(run, songs, model_folder):
     (songs / "sub").mkdir()
     soundfile.write(songs / "sub" / "a.wav", np.zeros(8000), 8000)
@@ -286,6 +289,7 @@ def test_equal_stems_do_not_overwrite_each_other(run, songs, model_folder):
     assert {path.name for path in (songs / "out").iterdir()} == {"a.csv", "a.png", "a-2.csv", "a-2.png"}
 
 
+@pytest.mark.slow
 def test_a_folder_in_every_format(run, songs, model_folder):
     (songs / "music" / "live").mkdir(parents=True)
     (songs / "a.wav").rename(songs / "music" / "live" / "a.wav")
