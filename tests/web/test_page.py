@@ -516,7 +516,7 @@ def test_the_microphone_is_heard(service, open_service, until):
     assert page.locator("#record").get_attribute("aria-pressed") == "true"
     page.click("#record")
     until(page, DONE)
-    assert page.locator("#title").inner_text() == "recording"
+    assert page.locator("#title").inner_text() == "Recording"
     assert page.locator("#play").is_visible()
     assert page.locator("#runs button").count() >= 1
 

@@ -165,7 +165,7 @@ async function endRecording(file) {
   live.send("end");
   try {
     await live.done;
-    song.title = text.recordingTitle;
+    song.result.summary.title = song.title; // in the page's language
     list.add([song]);
     if (view.song === song) choose(song);
   } catch {

@@ -85,7 +85,7 @@ const STRINGS = {
     deniedMicrophone: "The microphone is not allowed; allow it in the browser's settings for this page.",
     brokenMicrophone: (name) => `The microphone cannot be used (${name}); close other programs that use it.`,
     recording: "Recording. It is recognized as it comes, and as a whole when you press Stop.",
-    recordingTitle: "recording",
+    recordingTitle: "Recording",
     level: "level",
     timeline: WORDS,
   },
@@ -171,7 +171,7 @@ const STRINGS = {
     deniedMicrophone: "Το μικρόφωνο δεν επιτρέπεται· επιτρέψτε το στις ρυθμίσεις του περιηγητή για τη σελίδα.",
     brokenMicrophone: (name) => `Το μικρόφωνο δεν είναι διαθέσιμο (${name})· κλείστε άλλα προγράμματα που το χρησιμοποιούν.`,
     recording: "Ηχογράφηση. Αναγνωρίζεται καθώς έρχεται, και ολόκληρη όταν πατήσετε Τέλος.",
-    recordingTitle: "ηχογράφηση",
+    recordingTitle: "Ηχογράφηση",
     level: "στάθμη",
     timeline: {
       timeline: "γραμμή χρόνου ειδών",
