@@ -3,13 +3,16 @@
 import math
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from genreline.cli.options import Backend, RayAddress, Where
 from genreline.cli.terminal import print_table, progress_bar
 from genreline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from genreline.study.search import SearchFile
 
 
 def study(
@@ -41,6 +44,7 @@ def study(
         write_study,
         write_table,
     )
+    from genreline.study.search import load_search
     from genreline.study.spec import load_study, shipped_studies
     from genreline.train.loop import check_device
 
@@ -59,6 +63,14 @@ def study(
     n_usable = 0
     table: list[list[object]] = []
     for name in names:
+        if search := load_search(name):
+            if missing:
+                raise ConfigError(f"{name}: --missing counts the runs of studies; a search says it while it is at work")
+            if seeds:
+                search = search.model_copy(update={"search": search.search.model_copy(update={"seeds": seeds})})
+            _search(search, data, out, jobs, epochs, device, backend, ray_address)
+            n_usable += 1
+            continue
         chosen = load_study(name)
         todo = jobs_of(chosen, data, out, seeds, epochs, device)
         absent = without_device(todo)
@@ -98,6 +110,48 @@ def study(
         return
     if not n_usable:  # a variant that cannot run is a result; a study in which nothing ran is a failure
         raise typer.Exit(1)
+
+
+def _search(
+    search: "SearchFile",
+    data: Path,
+    out: Path,
+    jobs: int,
+    epochs: int | None,
+    device: str,
+    backend: Backend,
+    ray_address: str | None,
+) -> None:
+    """Do a search's trials, print them from the best to the worst, and say how to train with the best settings."""
+    from genreline.study.search import BEST, Trial, run_search
+
+    def text_of(trial: Trial) -> str:
+        if trial.f1_macro is None:
+            return "failed"
+        return f"{trial.f1_macro:.3f}" + (f" ± {trial.deviation:.3f}" if search.search.seeds > 1 else "")
+
+    with progress_bar() as bar:
+        task = bar.add_task(search.name, total=None)
+
+        def follow(n_done: int, n: int) -> None:
+            bar.update(task, completed=n_done, total=n)
+            if not bar.console.is_terminal:  # a log file gets a line a run instead of a display
+                bar.console.print(f"{search.name}: {n_done} of {n} runs", soft_wrap=True)
+
+        trials = run_search(search, data, out, jobs, epochs, device, backend.value, ray_address, follow)
+    trials.sort(key=lambda trial: -1.0 if trial.f1_macro is None else trial.f1_macro, reverse=True)
+    keys = list(search.search.space)
+    rows = [
+        [i, *(_short(trial.chosen[key]) for key in keys), text_of(trial)] for i, trial in enumerate(trials, start=1)
+    ]
+    print_table(["", *keys, "validation macro F1"], rows)
+    for reason in sorted({trial.reason for trial in trials} - {""}):
+        typer.echo(f"failed: {reason}")
+    typer.echo(f"next: genreline train {data} --config {out / search.name / BEST} --out MODEL")
+
+
+def _short(value: object) -> object:
+    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def report(

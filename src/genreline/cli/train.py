@@ -14,6 +14,8 @@ from genreline.errors import ConfigError, GenrelineError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from genreline.data.layout import Dataset
+    from genreline.train.config import Config
     from genreline.train.loop import Epoch
 
 
@@ -37,6 +39,14 @@ class Log(StrEnum):
 
     csv = "csv"
     tensorboard = "tensorboard"
+
+
+class Group(StrEnum):
+    """What stays together in folds: columns of tracks.csv."""
+
+    artist = "artist"
+    track = "track"
+    source = "source"
 
 
 class SetName(StrEnum):
@@ -74,6 +84,12 @@ def train(
     beside: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Say what support vector machines get on the same sets.")
     ] = True,
+    folds: Annotated[
+        int | None, typer.Option(min=3, help="Cross-validate in so many folds, then train on all of the dataset.")
+    ] = None,
+    group: Annotated[
+        Group | None, typer.Option(help="What no two folds share (default: artist if tracks.csv has it, else track).")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a network and keep the snapshot with the best validation macro F1.
@@ -104,6 +120,13 @@ def train(
         raise ConfigError(f"{out}: already holds a model; choose another --out, or overwrite it with --force")
     dataset = load_dataset(data, settings.features)
     check_writable(out)
+    if folds:
+        if resume or logs:
+            raise ConfigError("--folds: its runs are neither resumed nor logged; leave --resume and --log out")
+        _train_in_folds(settings, dataset, out, folds, group, device, as_json)
+        if graph:
+            _add_graph(out)
+        return
     if not resume:
         state.unlink(missing_ok=True)
     is_frozen = settings.start is not None and settings.start.freeze
@@ -200,6 +223,35 @@ def recipes(as_json: AsJson = False) -> None:
         ["recipe", "what", "takes", "macro F1 by second, on unseen recordings"],
         [[recipe.name, recipe.about, recipe.cost, recipe.reaches] for recipe in recipes()],
     )
+
+
+def _train_in_folds(
+    settings: "Config", dataset: "Dataset", out: Path, n_folds: int, group: Group | None, device: str, as_json: bool
+) -> None:
+    """Cross-validate, print a row for each fold, and write the model of all rows."""
+    from genreline.train.checkpoint import save_model
+    from genreline.train.folds import cross_validate, figures_by_fold, fit_whole, fold_numbers, pooled, spreads
+
+    pool = pooled(dataset)
+    numbers = fold_numbers(pool, n_folds, group.value if group else None, settings.seed)
+    with progress_bar() as progress:
+        task = progress.add_task("training", total=(n_folds + 1) * settings.epochs)
+
+        def follow(fold: int, epoch: "Epoch") -> None:
+            text = f"fold {fold} of {n_folds}" if fold <= n_folds else "all of it"
+            progress.update(task, completed=(fold - 1) * settings.epochs + epoch.epoch, description=text)
+
+        done = list(cross_validate(settings, dataset, pool, numbers, device, follow))
+        model = fit_whole(settings, dataset, pool, done, device, lambda epoch: follow(n_folds + 1, epoch))
+    save_model(model, out)
+    rows, spread = figures_by_fold(done), spreads(done)
+    if as_json:
+        print_json({"model": str(out), "folds": rows, **model.metrics["folds"]})
+        return
+    table = [[f"fold {i}", *(f"{value:.3f}" for value in row.values())] for i, row in enumerate(rows, start=1)]
+    table.append(["mean", *(f"{each['mean']:.3f} ± {each['deviation']:.3f}" for each in spread.values())])
+    print_table(["", *(key.replace("f1_macro", "macro F1").replace("_", " ") for key in spread)], table)
+    typer.echo(f"{out}: trained on all {len(pool)} rows for {len(model.training['history'])} epochs")
 
 
 def evaluate(

@@ -152,7 +152,7 @@ class Point:
         Raises:
             ConfigError: settings that make no sense.
         """
-        layers = [self.study.settings, self.variant.settings, *(_nested(key, value) for key, value in self.chosen)]
+        layers = [self.study.settings, self.variant.settings, *(nested(key, value) for key, value in self.chosen)]
         layers += [{"seed": seed}, {"epochs": epochs} if epochs else {}]
         settings: dict[str, Any] = {}
         for layer in layers:
@@ -183,7 +183,7 @@ def load_study(name_or_file: str | Path) -> Study:
     try:
         study = Study.model_validate({"name": path.stem, **tomllib.loads(path.read_text(encoding="utf-8"))})
     except ValidationError as error:
-        problems = "; ".join(_problem(each["loc"], each["msg"]) for each in error.errors())
+        problems = "; ".join(problem_text(each["loc"], each["msg"]) for each in error.errors())
         raise ConfigError(f"{path}: {problems}") from error
     except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or numbers of thousands of digits
         raise ConfigError(f"{path}: is not TOML ({error})") from error
@@ -195,7 +195,7 @@ def load_study(name_or_file: str | Path) -> Study:
     return study
 
 
-def _problem(location: Sequence[int | str], message: str) -> str:
+def problem_text(location: Sequence[int | str], message: str) -> str:
     where = ".".join(map(str, location))
     return f"{where}: {message.removeprefix('Value error, ')}" if where else message.removeprefix("Value error, ")
 
@@ -208,7 +208,7 @@ def _leaves(settings: Settings, prefix: str = "") -> list[tuple[str, Any]]:
     return found
 
 
-def _nested(key: str, value: Any) -> dict[str, Any]:
+def nested(key: str, value: Any) -> dict[str, Any]:
     """`("optimizer.lr", 1)` -> `{"optimizer": {"lr": 1}}`."""
     for part in reversed(key.split(".")):
         value = {part: value}

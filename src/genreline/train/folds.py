@@ -1,0 +1,166 @@
+"""Cross-validation: every recording is tested once, by a network that met neither it nor what belongs with it."""
+
+import dataclasses
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genreline.data.layout import SETS, Dataset, Labels, Split
+from genreline.errors import ConfigError, DataError
+from genreline.train.checkpoint import Model
+from genreline.train.config import Config
+from genreline.train.evaluate import evaluate_model
+from genreline.train.loop import Epoch, fit
+
+GROUPS = ("artist", "track", "source")
+"""Columns of tracks.csv whose values stay together."""
+
+
+class Fold(NamedTuple):
+    """One fold's run: the epoch of its best snapshot, and the figures of `evaluate_model` on the fold."""
+
+    best_epoch: int
+    figures: dict[str, Any]
+
+
+def cross_validate(
+    config: Config,
+    dataset: Dataset,
+    pool: Split,
+    numbers: NDArray[np.int64],
+    device: str = "cpu",
+    on_epoch: Callable[[int, Epoch], object] = lambda fold, epoch: None,
+) -> Iterator[Fold]:
+    """Train and test once for each fold; the snapshot is chosen on the validation fold alone.
+
+    Args:
+        on_epoch: gets the fold's number, from 1, and the epoch.
+
+    Raises:
+        DataError: a run's loss was no number. KeyboardInterrupt: Ctrl-C, in any of the runs.
+    """
+    for number, fold in enumerate(list(fold_datasets(dataset, pool, numbers)), start=1):
+        run = fit(config, fold, device, lambda epoch, number=number: on_epoch(number, epoch))  # type: ignore[misc]
+        if run.status == "interrupted":
+            raise KeyboardInterrupt
+        if not run.best_epoch:
+            raise DataError(f"folds: fold {number} had no epoch with a finite loss; lower optimizer.lr")
+        yield Fold(run.best_epoch, evaluate_model(Model.from_fit(run, fold), fold.test))
+
+
+def fit_whole(
+    config: Config,
+    dataset: Dataset,
+    pool: Split,
+    folds: Sequence[Fold],
+    device: str = "cpu",
+    on_epoch: Callable[[Epoch], object] = lambda epoch: None,
+) -> Model:
+    """The model of all rows, as its last epoch leaves it: it takes as many as the folds' best snapshots, the median.
+
+    Its metrics are the folds': `folds` has the mean and the standard deviation of each figure. Nothing else is left
+    that it did not train on.
+    """
+    epochs = round(statistics.median(fold.best_epoch for fold in folds))
+    whole = Dataset(dataset.features, dataset.classes, {**dataset.splits, "train": pool}, dataset.digest)
+    run = fit(config.model_copy(update={"epochs": epochs, "patience": None}), whole, device, on_epoch)
+    if run.status == "interrupted":
+        raise KeyboardInterrupt
+    metrics = {"folds": {"n_folds": len(folds), **spreads(folds)}}
+    return dataclasses.replace(Model.from_fit(run, whole), network=run.last_network, metrics=metrics)
+
+
+def spreads(folds: Sequence[Fold]) -> dict[str, dict[str, float]]:
+    """`mean` and `deviation` (standard, over the folds) of each figure of `figures_by_fold`."""
+    rows = figures_by_fold(folds)
+    return {
+        key: {
+            "mean": statistics.mean(row[key] for row in rows),
+            "deviation": statistics.stdev(row[key] for row in rows),
+        }
+        for key in rows[0]
+    }
+
+
+def figures_by_fold(folds: Sequence[Fold]) -> list[dict[str, float]]:
+    """Macro F1 and accuracy of each fold, by second, and by track where each track of all folds has one label."""
+    rows = [{key: fold.figures[key] for key in ("f1_macro", "accuracy")} for fold in folds]
+    if all("by_track" in fold.figures for fold in folds):
+        for row, fold in zip(rows, folds, strict=True):
+            row |= {f"{key}_by_track": fold.figures["by_track"][key] for key in ("f1_macro", "accuracy")}
+    return rows
+
+
+def pooled(dataset: Dataset) -> Split:
+    """The rows of all three sets as one, with those columns of their tracks.csv that all of them have."""
+    splits = [dataset.splits[name] for name in SETS]
+    tracks = [split.tracks for split in splits if split.tracks is not None]
+    if len(tracks) < len(SETS):
+        raise DataError("folds: tracks.csv is missing beside a set; without it, a song would be in several folds")
+    columns = [name for name in tracks[0] if all(name in each for each in tracks)]
+    return Split(
+        np.concatenate([split.X for split in splits]),
+        np.concatenate([split.labels for split in splits]),
+        {name: np.concatenate([each[name] for each in tracks]) for name in columns},
+    )
+
+
+def fold_numbers(pool: Split, n_folds: int, group: str | None = None, seed: int = 0) -> NDArray[np.int64]:
+    """(N,) the fold of each row, from 0: groups stay whole, and classes are spread alike, as far as groups let them.
+
+    Args:
+        group: a column of tracks.csv. Default: artist if there is one, else track. A row without a value in it is
+            grouped by its track.
+
+    Raises:
+        ConfigError: fewer than three folds, or another group. DataError: no such column, or a class with fewer groups
+            than folds.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold  # takes a second to import
+
+    if n_folds < 3:
+        raise ConfigError(f"folds: {n_folds} are too few; a fold is tested, one validates, and the others train")
+    tracks = pool.tracks or {}
+    group = group or ("artist" if "artist" in tracks else "track")
+    if group not in GROUPS:
+        raise ConfigError(f"group: {group!r} is not one of {', '.join(GROUPS)}")
+    if group not in tracks:
+        raise DataError(f"folds: tracks.csv has no column {group!r} in every set; group by another")
+    groups = np.where(tracks[group] == "", np.char.add("track ", tracks["track"]), tracks[group])
+    n_groups = {str(label): len(np.unique(groups[pool.labels == label])) for label in np.unique(pool.labels)}
+    if few := [f"{label} has {n}" for label, n in n_groups.items() if n < n_folds]:
+        raise DataError(f"folds: too few groups ({group}) for {n_folds} folds: {', '.join(few)}; take fewer folds")
+    numbers = np.zeros(len(pool), np.int64)
+    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed % 2**32)
+    for number, (_, rows) in enumerate(folds.split(np.zeros(len(pool)), pool.labels, groups)):
+        numbers[rows] = number
+    return numbers
+
+
+def fold_datasets(dataset: Dataset, pool: Split, numbers: NDArray[np.int64]) -> Iterator[Dataset]:
+    """For each fold a dataset with it as the test set, the next one as the validation set, and the others to train on.
+
+    Raises:
+        DataError: a fold's training set lacks a class, because one group holds most of it.
+    """
+    n_folds = int(numbers.max()) + 1
+    for fold in range(n_folds):
+        is_test, is_val = numbers == fold, numbers == (fold + 1) % n_folds
+        chosen = {"train": ~(is_test | is_val), "val": is_val, "test": is_test}
+        splits = {name: rows_of(pool, rows) for name, rows in chosen.items()}
+        if missing := _missing(splits["train"].labels, dataset.classes):
+            raise DataError(f"folds: fold {fold + 1} leaves no {', '.join(missing)} to train on; take other folds")
+        yield Dataset(dataset.features, dataset.classes, splits, dataset.digest)
+
+
+def rows_of(split: Split, chosen: NDArray[np.bool_]) -> Split:
+    """Those rows of a set that are chosen, (N,)."""
+    tracks = None if split.tracks is None else {name: column[chosen] for name, column in split.tracks.items()}
+    return Split(split.X[chosen], split.labels[chosen], tracks)
+
+
+def _missing(labels: Labels, classes: tuple[str, ...]) -> list[str]:
+    return sorted(set(classes) - set(map(str, np.unique(labels))))

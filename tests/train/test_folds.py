@@ -1,0 +1,124 @@
+"""Folds keep groups whole and test every row once; the model of all rows is a plain run's."""
+
+import json
+import statistics
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genreline.data.layout import SETS, Dataset, Split, load_dataset, write_split
+from genreline.errors import ConfigError, DataError
+from genreline.train.config import load_config
+from genreline.train.folds import cross_validate, fit_whole, fold_datasets, fold_numbers, pooled, spreads
+from genreline.train.loop import fit
+
+CLASSES = ("blues", "jazz")
+
+
+def pool_of(n_tracks, artists=None):
+    """Tracks of three rows each, the classes in turn."""
+    tracks = np.repeat([f"t{i}" for i in range(n_tracks)], 3)
+    labels = np.repeat([CLASSES[i % 2] for i in range(n_tracks)], 3)
+    columns = {"track": tracks} | ({} if artists is None else {"artist": np.repeat(artists, 3)})
+    means = np.where(labels == "jazz", 2.0, 0.0)[:, None]
+    X = (np.random.default_rng(0).normal(0, 1, (3 * n_tracks, 26)) + means).astype(np.float32)
+    return Split(X, labels, columns)
+
+
+@pytest.fixture
+def dataset():
+    pool = pool_of(16)
+    third = np.arange(48) // 3 % 3
+    splits = {
+        name: Split(pool.X[third == i], pool.labels[third == i], {"track": pool.tracks["track"][third == i]})
+        for i, name in enumerate(SETS)
+    }
+    return Dataset("mfccs", CLASSES, splits, "digest")
+
+
+@settings(max_examples=15)
+@given(st.integers(3, 5), st.lists(st.sampled_from("abcdefghij"), min_size=40, max_size=40), st.integers(0, 2**40))
+def test_groups_stay_whole_and_every_row_is_tested_once(n_folds, artists, seed):
+    pool = pool_of(40, np.array([f"{artist}{i % 2}" for i, artist in enumerate(artists)]))
+    if min(len({a for i, a in enumerate(artists) if i % 2 == side}) for side in (0, 1)) < n_folds:
+        with pytest.raises(DataError, match="too few groups"):
+            fold_numbers(pool, n_folds, "artist", seed)
+        return
+    numbers = fold_numbers(pool, n_folds, "artist", seed)
+    assert set(numbers) == set(range(n_folds))
+    for artist in set(pool.tracks["artist"]):
+        assert len(set(numbers[pool.tracks["artist"] == artist])) == 1
+    seen = 0
+    for fold in fold_datasets(Dataset("mfccs", CLASSES, {}, ""), pool, numbers):
+        sets = [set(fold.splits[name].tracks["artist"]) for name in SETS]
+        assert sum(map(len, sets)) == len(set().union(*sets))
+        assert sum(map(len, fold.splits.values())) == len(pool)
+        seen += len(fold.test)
+    assert seen == len(pool)
+
+
+def test_a_row_without_an_artist_goes_by_its_track():
+    artists = np.array(["x", "x", "y", "y"] + [""] * 8)
+    numbers = fold_numbers(pool_of(12, artists), 3)
+    assert len(set(numbers[:6])) == 1
+    assert all(len(set(numbers[i : i + 3])) == 1 for i in range(0, 36, 3))
+
+
+def test_what_cannot_be_folded_is_one_line(dataset, mfccs):
+    with pytest.raises(DataError, match=r"tracks.csv is missing"):
+        pooled(mfccs)
+    with pytest.raises(DataError, match="blues has 8, jazz has 8; take fewer"):
+        fold_numbers(pooled(dataset), 9)
+    with pytest.raises(DataError, match="no column 'source'"):
+        fold_numbers(pooled(dataset), 3, "source")
+    with pytest.raises(ConfigError, match="2 are too few"):
+        fold_numbers(pooled(dataset), 2)
+
+
+def test_the_model_of_all_rows_is_a_run_of_the_median_length(dataset):
+    config = load_config(overrides=["epochs=3", "optimizer.lr=0.05", "seed=5"])
+    pool = pooled(dataset)
+    folds = list(cross_validate(config, dataset, pool, fold_numbers(pool, 3)))
+    assert all(fold.figures["by_track"]["n"] >= 4 for fold in folds)
+    model = fit_whole(config, dataset, pool, folds)
+    epochs = round(statistics.median(fold.best_epoch for fold in folds))
+    twin = fit(
+        config.model_copy(update={"epochs": epochs}),
+        Dataset("mfccs", CLASSES, {**dataset.splits, "train": pool}, "digest"),
+    )
+    weights = twin.last_network.state_dict()
+    assert all(torch.equal(value, weights[key]) for key, value in model.network.state_dict().items())
+    assert model.metrics["folds"]["n_folds"] == 3
+    accuracies = [fold.figures["accuracy"] for fold in folds]
+    assert spreads(folds)["accuracy"] == {
+        "mean": pytest.approx(np.mean(accuracies)),
+        "deviation": pytest.approx(np.std(accuracies, ddof=1)),
+    }
+
+
+def test_train_in_folds(dataset, tmp_path, capsys):
+    import typer
+
+    from genreline.cli import app
+
+    for name in SETS:
+        write_split(tmp_path / "data", name, "mfccs", dataset.splits[name])
+    command = [
+        "train",
+        str(tmp_path / "data"),
+        "--out",
+        str(tmp_path / "model"),
+        "--folds=3",
+        "--set=epochs=2",
+        "--no-graph",
+    ]
+    typer.main.get_command(app)([*command], standalone_mode=False)
+    out = capsys.readouterr().out
+    assert [line.split("  ")[0] for line in out.splitlines()[1:5]] == ["fold 1", "fold 2", "fold 3", "mean"]
+    assert "accuracy by track" in out
+    assert "trained on all 48 rows" in out
+    assert "folds" in json.loads((tmp_path / "model" / "model.json").read_text())["metrics"]
+    assert load_dataset(tmp_path / "data", "mfccs").classes == CLASSES
