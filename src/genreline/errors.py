@@ -6,7 +6,7 @@ command line prints that line and nothing else. Any other exception is a bug in 
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 
 class GenrelineError(Exception):
@@ -46,11 +46,13 @@ class CheckpointError(GenrelineError):
 class MissingError(GenrelineError):
     """A package that this part of genreline needs, and that `pip install genreline` alone does not bring."""
 
-    def __init__(self, what: str, error: ModuleNotFoundError) -> None:
+    @classmethod
+    def of(cls, what: str, error: ModuleNotFoundError) -> Self:
+        """Of what needs a package that was not found. The text is the only argument, so processes can pass it on."""
         package = (error.name or "").partition(".")[0]
         extra = _EXTRAS.get(package)
         how = f"genreline[{extra}]" if extra else package
-        super().__init__(f"{what}: {package} is missing; pip install '{how}' brings it")
+        return cls(f"{what}: {package} is missing; pip install '{how}' brings it")
 
 
 _EXTRAS = {

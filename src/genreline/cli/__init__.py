@@ -45,7 +45,7 @@ class Commands(typer.core.TyperGroup):
         except ModuleNotFoundError as error:
             if (error.name or "").startswith("genreline"):
                 raise
-            complain(MissingError(ctx.invoked_subcommand or "genreline", error))
+            complain(MissingError.of(ctx.invoked_subcommand or "genreline", error))
             raise typer.Exit(2) from error
         except KeyboardInterrupt as interrupt:
             is_terminated = isinstance(interrupt, Terminated)

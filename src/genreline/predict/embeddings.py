@@ -53,7 +53,7 @@ def embedding_engine(model: Engine) -> EmbeddingEngine:
     try:
         from genreline.train.checkpoint import Model, load_model
     except ModuleNotFoundError as error:
-        raise MissingError(f"embeddings by {model.name}", error) from error
+        raise MissingError.of(f"embeddings by {model.name}", error) from error
     if isinstance(model, Graph):
         model = load_model(model.folder)
     if not isinstance(model, Model):

@@ -60,7 +60,7 @@ class Graph:
         try:
             from onnxruntime import InferenceSession, SessionOptions
         except ModuleNotFoundError as error:
-            raise MissingError(f"{description.name}, by ONNX Runtime", error) from error
+            raise MissingError.of(f"{description.name}, by ONNX Runtime", error) from error
         self.folder = description.folder
         self.name, self.classes, self.features = description.name, description.classes, description.features
         self.metrics, self.calibration = description.metrics, description.calibration
@@ -112,7 +112,7 @@ def load_engine(model: str | Path, engine: str | None = None, n_threads: int | N
 
         from genreline.train.checkpoint import load_model
     except ModuleNotFoundError as error:
-        raise MissingError(f"{model}, by PyTorch", error) from error
+        raise MissingError.of(f"{model}, by PyTorch", error) from error
     if n_threads:
         torch.set_num_threads(n_threads)
     return load_model(description.folder)
