@@ -88,7 +88,7 @@ def test_many_files_in_processes(recognizer, music):
     for path, timeline in found.items():
         assert timeline.model == "genres8-resnet"
         np.testing.assert_allclose(timeline.probabilities, recognizer(path).probabilities, atol=1e-5)
-    assert [str(error) for _, error in failed] == [f"{music / 'none.wav'}: there is no such file"]
+    assert [str(error) for _, error in failed] == [f"{music / 'none.wav'}: there is no such file; check the path"]
 
 
 def test_tables_of_embeddings(tmp_path):

@@ -140,7 +140,7 @@ def flip_last_byte(path):
 
 def test_an_unknown_model_is_said_with_those_that_ship():
     with pytest.raises(
-        CheckpointError, match=r"nowhere: no such model folder, nor one that ships \(course-fnn, genres7"
+        CheckpointError, match=r"nowhere: no such model folder, nor one that ships \(composed4-resnet, course-fnn"
     ):
         load_model("nowhere")
 

@@ -105,8 +105,8 @@ def test_the_residual_network_is_small_and_knows_its_embedding():
     assert sum(each.numel() for each in network.parameters()) == 493_488
     batch = torch.randn(3, 21, 128)
     embedding = network.embed(batch)
-    assert embedding.shape == (3, 256)
-    torch.testing.assert_close(network(batch), network.classifier(embedding))
+    assert embedding.shape == (3, 2 * (32 + 64 + 96 + 128))  # mean and maximum of each channel of each block
+    torch.testing.assert_close(network(batch), network.classifier(embedding[:, -256:]))  # the last block's
     wider = build_network(
         parse_config({"features": "melgrams", "model": {"name": "resnet", "channels": [8, 16, 32], "dropout": 0}}),
         (21, 128),

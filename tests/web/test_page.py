@@ -691,5 +691,5 @@ def test_a_link_is_heard(lax, open_service, until):
 
 def test_the_interface_is_described_without_the_network(service, open_page, until):
     page = open_page(f"{service.url}/docs")
-    page.locator("#operations-default-timeline_v1_timeline_post").wait_for()
+    page.locator("#operations-default-timeline").wait_for()
     assert page.locator(".opblock").count() >= 8

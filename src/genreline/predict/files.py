@@ -1,6 +1,7 @@
 """Many songs: find them in folders, name their output files, and predict them in several processes."""
 
 import io
+import logging
 import os
 import shutil
 import tempfile
@@ -160,6 +161,7 @@ def _lost(task: _PredictTask, what: str) -> dict[str, Any]:
 
 
 def _predict_in_worker(task: _PredictTask) -> dict[str, Any]:
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns about its settings and cache
     recognizer = _load_once(task.model, task.raw, task.engine, task.n_threads)
     if task.n_threads is None:  # no other worker needs this core
         _import_ahead(task.formats)
