@@ -32,7 +32,8 @@ import soxr
 import torch
 
 from genreline import features, prepare, segments
-from genreline.audio.decode import RATE_HZ, _chunks, _resampled
+from genreline.audio.decode import _chunks, _resampled
+from genreline.audio.seconds import RATE_HZ
 from genreline.demo.music import GENRES, compose
 from genreline.files import json_text, write_text
 from genreline.provenance import versions

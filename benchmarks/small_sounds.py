@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.signal import butter, fftconvolve, sosfilt
 
 from genreline import GENRES, compose
-from genreline.audio.decode import RATE_HZ
+from genreline.audio.seconds import RATE_HZ
 from genreline.demo import synth
 from genreline.demo.synth import Note, Voice
 from genreline.files import replacing

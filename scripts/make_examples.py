@@ -12,7 +12,8 @@ import numpy as np
 import soundfile
 
 from genreline import Recognizer
-from genreline.audio.decode import RATE_HZ, decode
+from genreline.audio.decode import decode
+from genreline.audio.seconds import RATE_HZ
 from genreline.demo.music import GENRES, compose, medley
 from genreline.files import replacing, write_text
 from genreline.web.worker import outline

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import stft
 
-from genreline.audio.decode import RATE_HZ
+from genreline.audio.seconds import RATE_HZ
 from genreline.demo import synth
 from genreline.demo.music import (
     GENRES,

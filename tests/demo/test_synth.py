@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genreline.audio.decode import RATE_HZ
+from genreline.audio.seconds import RATE_HZ
 from genreline.demo import synth
 from genreline.demo.synth import Note, Voice
 

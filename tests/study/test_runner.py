@@ -195,7 +195,7 @@ def test_a_killed_study_goes_on_to_the_same_results(course, tmp_path):
     """kill -9 of the program and all its processes in the middle: what was finished is kept, the rest is as it was."""
     study = tmp_path / "many.toml"
     variants = ",".join(f'{{ id = "lr{i}", settings.optimizer.lr = 0.0{i} }}' for i in range(1, 9))
-    head = 'step = "0"\nquestion = "?"\nstarts_from = ""\nsettings.epochs = 40\n'
+    head = 'step = "0"\nquestion = "?"\nstarts_from = ""\nsettings.epochs = 10\n'
     study.write_text(f"{head}variants = [{variants}]\n")
     command = [sys.executable, "-m", "genreline", "study", str(study), "--data", str(course), "--seeds", "2"]
     live = {**os.environ, "TTY_INTERACTIVE": "1", "FORCE_COLOR": "1", "COLUMNS": "200"}

@@ -30,12 +30,9 @@ from numpy.typing import NDArray
 
 from genreline.audio.riff import Samples, Window, find_samples, rewritten
 from genreline.audio.scan import scan_mp3, scan_ogg
+from genreline.audio.seconds import RATE_HZ, Waveform
 from genreline.errors import AudioError, TooLongError, TruncatedError
 
-RATE_HZ = 8000
-"""Samples a second of every waveform inside genreline (assignment, Data)."""
-
-Waveform = NDArray[np.float32]
 AudioSource = str | Path | bytes | BinaryIO
 
 RATES_HZ = range(1000, 768_001)

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genreline.audio.decode import RATE_HZ
+from genreline.audio.seconds import RATE_HZ
 
 N_FFT = 400
 """Samples in a frame (50 ms) and between frames: they do not overlap."""

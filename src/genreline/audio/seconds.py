@@ -1,9 +1,11 @@
-"""A waveform as the seconds that a model predicts, and which of them hold sound. Needs no PyTorch."""
+"""A waveform as the seconds that a model predicts, and which of them hold sound. Needs no decoder and no PyTorch."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from genreline.audio.decode import RATE_HZ, Waveform
+RATE_HZ = 8000
+"""Samples a second of every waveform inside genreline (assignment, Data)."""
+Waveform = NDArray[np.float32]
 
 SILENCE_RMS = 2.0**-14
 """A second is silent if its RMS, around its mean, is below this share of full scale (-84 dB): twice a 16-bit file's

@@ -109,7 +109,7 @@ def listen(
     raw: Annotated[bool, typer.Option("--raw", help="Predict each second alone, without its neighbours.")] = False,
     engine: EngineName = None,
 ) -> None:
-    """Recognize what a microphone hears: print each second as CSV as soon as it is over, until Ctrl-C."""
+    """Recognize the sound of a microphone: print each second as CSV as soon as it is over, until Ctrl-C."""
     from genreline.predict.microphone import microphone
     from genreline.predict.recognizer import Recognizer
     from genreline.predict.stream import predict_stream

@@ -16,7 +16,7 @@ import soundfile
 from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
 
-from genreline.audio.decode import RATE_HZ
+from genreline.audio.seconds import RATE_HZ
 from genreline.demo import synth
 from genreline.demo.synth import Effect, Note, Samples, Voice
 from genreline.errors import DataError

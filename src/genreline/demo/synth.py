@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len
 from scipy.signal import butter, oaconvolve, resample_poly, sosfilt
 
-from genreline.audio.decode import RATE_HZ
+from genreline.audio.seconds import RATE_HZ
 
 Samples = NDArray[np.float64]
 """A sound while it is being made: float64, shape (samples,), any scale."""

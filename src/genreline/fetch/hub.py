@@ -128,7 +128,7 @@ def push_files(files: Mapping[str, Path], repository: str, private: bool | None 
                 *(CommitOperationAdd(name, path) for name, path in files.items()),
                 *(CommitOperationDelete(name) for name in stale),
             ],
-            commit_message="Push a model of genreline's",
+            commit_message="Push a genreline model",
         )
         return HubAddress(repository, commit.oid)
 

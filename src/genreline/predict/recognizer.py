@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from genreline.audio.decode import RATE_HZ, AudioSource, Waveform, blocks, bounded, resampled_blocks, source_name
+from genreline.audio.decode import AudioSource, blocks, bounded, resampled_blocks, source_name
 from genreline.audio.names import title_of
-from genreline.audio.seconds import SHORTEST_S, are_silent, cut_seconds
+from genreline.audio.seconds import RATE_HZ, SHORTEST_S, Waveform, are_silent, cut_seconds
 from genreline.errors import AudioError, ConfigError, GenrelineError, TruncatedError
 from genreline.predict.ahead import ahead
 from genreline.predict.context import Context

@@ -10,8 +10,7 @@ from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 
-from genreline.audio.decode import RATE_HZ
-from genreline.audio.seconds import SHORTEST_S, SILENCE_RMS, SMEAR
+from genreline.audio.seconds import RATE_HZ, SHORTEST_S, SILENCE_RMS, SMEAR
 from genreline.errors import ConfigError, GenrelineError
 from genreline.files import json_text, replacing, write_text
 from genreline.predict.player import RENDERER

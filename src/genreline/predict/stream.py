@@ -12,7 +12,8 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from genreline.audio.decode import RATE_HZ, arriving
+from genreline.audio.decode import arriving
+from genreline.audio.seconds import RATE_HZ
 from genreline.errors import AudioError
 from genreline.predict.recognizer import Recognizer
 from genreline.predict.timeline import SILENCE, csv_header, csv_row

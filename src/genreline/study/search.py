@@ -9,7 +9,6 @@ import itertools
 import json
 import math
 import statistics
-import tomllib
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -25,7 +24,7 @@ from genreline.errors import ConfigError, GenrelineError
 from genreline.files import json_text, write_text
 from genreline.parallel import map_unordered
 from genreline.study.spec import nested, problem_text, run_name
-from genreline.train.config import Config, merge_settings, parse_config
+from genreline.train.config import Config, merge_settings, parse_config, read_settings
 from genreline.train.loop import fit
 
 RUNS, BEST = "runs", "best.toml"
@@ -136,10 +135,7 @@ class _Run:
 def load_search(path: str | Path) -> SearchFile | None:
     """The search in a TOML file; None where the file has no `[search]`, or there is none. ConfigError for a bad one."""
     path = Path(path)
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not TOML ({error})") from error
+    content = read_settings(path) if path.is_file() else {}
     if "search" not in content:
         return None
     try:

@@ -7,7 +7,6 @@ after the variant was renamed, or in another study.
 import hashlib
 import json
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -19,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from genreline.errors import ConfigError
-from genreline.train.config import Config, merge_settings, parse_config
+from genreline.train.config import Config, merge_settings, parse_config, read_settings
 
 Settings = Mapping[str, Any]
 
@@ -181,12 +180,10 @@ def load_study(name_or_file: str | Path) -> Study:
     if not path.is_file():
         raise ConfigError(f"{name_or_file}: no such study or file; the studies are {', '.join(shipped_studies())}")
     try:
-        study = Study.model_validate({"name": path.stem, **tomllib.loads(path.read_text(encoding="utf-8"))})
+        study = Study.model_validate({"name": path.stem, **read_settings(path)})
     except ValidationError as error:
         problems = "; ".join(problem_text(each["loc"], each["msg"]) for each in error.errors())
         raise ConfigError(f"{path}: {problems}") from error
-    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or numbers of thousands of digits
-        raise ConfigError(f"{path}: is not TOML ({error})") from error
     seen: dict[str, Point] = {}
     for point in study.points():  # all of them, before the first one runs
         name = run_name(point.config(seed=0), "", point.variant.device or "", point.variant.repeat)

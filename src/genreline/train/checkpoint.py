@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from genreline.audio.decode import RATE_HZ
 from genreline.audio.features import FEATURE_SHAPES, N_FFT, N_MELS, N_MFCC, features
+from genreline.audio.seconds import RATE_HZ
 from genreline.data.layout import Dataset
 from genreline.errors import CheckpointError, ConfigError
 from genreline.files import replacing

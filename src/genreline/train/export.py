@@ -24,9 +24,8 @@ from onnx.external_data_helper import set_external_data
 from onnxruntime import InferenceSession, SessionOptions
 from torch import Tensor, nn
 
-from genreline.audio.decode import RATE_HZ
 from genreline.audio.features import traceable_features
-from genreline.audio.seconds import SHORTEST_S, SILENCE_RMS, SMEAR
+from genreline.audio.seconds import RATE_HZ, SHORTEST_S, SILENCE_RMS, SMEAR
 from genreline.errors import GenrelineError, first_line
 from genreline.files import replacing
 from genreline.provenance import versions

@@ -119,7 +119,7 @@ def _body(described: Description, repository: str) -> str:
             "| --- | --- | --- | --- |",
             *rows,
             "",
-            "What it was trained on, nobody has written down here.",
+            "This card does not describe the training data.",
             "",
         ]
     )

@@ -34,7 +34,7 @@ def accepted(request: Request, media_types: Sequence[str]) -> str:
     except ValueError as error:
         raise Problem(400, "Accept: is no list of media types, such as `text/csv, */*;q=0.5`") from error
     if not best:
-        raise Problem(406, f"none of what Accept names is to be had here; ask for one of {', '.join(media_types)}")
+        raise Problem(406, f"Accept names no type that is offered here; ask for one of {', '.join(media_types)}")
     return best
 
 

@@ -19,8 +19,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from genreline.audio.decode import RATE_HZ, blocks, bounded
+from genreline.audio.decode import blocks, bounded
 from genreline.audio.names import title_of
+from genreline.audio.seconds import RATE_HZ
 from genreline.errors import GenrelineError, TooLongError, TruncatedError, first_line
 from genreline.predict.context import Follower
 from genreline.predict.player import to_html
@@ -144,7 +145,7 @@ class Worker:
     def _live(self, job: dict[str, Any], payload: bytes) -> None:
         """Some seconds of a sound that goes on, float32 at 8 kHz; `before` is what the next ones must know."""
         recognizer = self._recognizers[job["model"]]
-        waveform = np.frombuffer(payload, np.float32).copy()  # torch warns of memory that cannot be written to
+        waveform = np.frombuffer(payload, np.float32)
         ((_, probabilities),) = recognizer.predict_blocks([waveform])
         before = None if job["before"] is None else np.array(job["before"])
         follow = Follower(recognizer.context, before) if recognizer.context else None

@@ -14,13 +14,12 @@ import soxr
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from numpy.typing import NDArray
 
+from genreline.audio.seconds import RATE_HZ, SHORTEST_S
 from genreline.web.pool import Job
 from genreline.web.problems import Problem, problem
 from genreline.web.service import Service, client_of
 
-RATE_HZ = 8000  # of the recognizer
 RATES_HZ = range(8000, 192_001)
-SHORTEST_S = 0.25  # a shorter last part of a second has no row of its own
 _TITLE = "Recording"
 
 
