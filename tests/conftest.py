@@ -18,7 +18,6 @@ hypothesis.settings.load_profile("patient")
 
 SHARED = Path(__file__).parents[2] / "shared"
 SHARED_BY = {
-    "service": {"service", "strict", "lax"},
     "cluster": {"cluster"},
     "demo": {"finished_demo"},
     "music": {"tracks"},

@@ -1,14 +1,17 @@
 """Folds keep groups whole and test every row once; the model of all rows is a plain run's."""
 
 import json
+import re
 import statistics
 
 import numpy as np
 import pytest
 import torch
+import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genreline.cli import app
 from genreline.data.layout import SETS, Dataset, Split, load_dataset, write_split
 from genreline.errors import ConfigError, DataError
 from genreline.train.config import load_config
@@ -99,26 +102,19 @@ def test_the_model_of_all_rows_is_a_run_of_the_median_length(dataset):
     }
 
 
-def test_train_in_folds(dataset, tmp_path, capsys):
-    import typer
-
-    from genreline.cli import app
-
+@pytest.mark.parametrize(
+    ("options", "length"),
+    [(["--set=epochs=2"], r" for (1 epoch|2 epochs)"), (["--from=course-fnn", "--freeze"], "")],
+    ids=["epochs", "frozen"],
+)
+def test_train_in_folds(dataset, tmp_path, capsys, options, length):
     for name in SETS:
         write_split(tmp_path / "data", name, "mfccs", dataset.splits[name])
-    command = [
-        "train",
-        str(tmp_path / "data"),
-        "--out",
-        str(tmp_path / "model"),
-        "--folds=3",
-        "--set=epochs=2",
-        "--no-graph",
-    ]
-    typer.main.get_command(app)([*command], standalone_mode=False)
+    command = ["train", str(tmp_path / "data"), "--out", str(tmp_path / "model"), "--folds=3", "--no-graph", *options]
+    typer.main.get_command(app)(command, standalone_mode=False)
     out = capsys.readouterr().out
     assert [line.split("  ")[0] for line in out.splitlines()[1:5]] == ["fold 1", "fold 2", "fold 3", "mean"]
     assert "accuracy by track" in out
-    assert "trained on all 48 rows" in out
+    assert re.search(f"trained on all 48 rows{length}\n", out)
     assert "folds" in json.loads((tmp_path / "model" / "model.json").read_text())["metrics"]
     assert load_dataset(tmp_path / "data", "mfccs").classes == CLASSES

@@ -33,20 +33,7 @@ def study(
     missing: Annotated[bool, typer.Option("--missing", help="Only print how many runs are missing.")] = False,
 ) -> None:
     """Run what is missing from a study and print its table; an interrupted study continues where it stopped."""
-    from rich.markup import escape
-
-    from genreline.study.records import progress_of
-    from genreline.study.runner import (
-        COLUMNS,
-        jobs_of,
-        run_study,
-        without_device,
-        write_study,
-        write_table,
-    )
-    from genreline.study.search import load_search
     from genreline.study.spec import load_study, shipped_studies
-    from genreline.train.loop import check_device
 
     if show:
         shipped = [load_study(path) for path in shipped_studies().values()]
@@ -59,6 +46,13 @@ def study(
         raise ConfigError(
             "study: name a study (NAME or FILE) and a dataset (--data DIR); `genreline study --list` prints the studies"
         )
+    from rich.markup import escape
+
+    from genreline.study.records import progress_of
+    from genreline.study.runner import COLUMNS, jobs_of, run_study, without_device, write_study, write_table
+    from genreline.study.search import load_search
+    from genreline.train.loop import check_device
+
     check_device(device)
     n_usable = 0
     table: list[list[object]] = []

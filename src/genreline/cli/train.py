@@ -129,12 +129,11 @@ def train(
         return
     if not resume:
         state.unlink(missing_ok=True)
-    is_frozen = settings.start is not None and settings.start.freeze
     with ExitStack() as stack:
         followers = [csv_log(out)] if Log.csv in (logs or []) else []
         followers += [stack.enter_context(tensorboard_log(out))] if Log.tensorboard in (logs or []) else []
         progress = stack.enter_context(progress_bar())
-        n_epochs = 1 if is_frozen else settings.epochs
+        n_epochs = 1 if settings.is_frozen else settings.epochs
         task = progress.add_task("training", total=n_epochs)
         progress.advance(task, 0)  # the time left counts from now, not from the end of the first epoch
 
@@ -171,7 +170,7 @@ def train(
         raise typer.Exit(1)
     val = trained.metrics["val"]
     if not as_json:
-        what = "a new last layer" if is_frozen else f"the snapshot of epoch {run.best_epoch}"
+        what = "a new last layer" if settings.is_frozen else f"the snapshot of epoch {run.best_epoch}"
         typer.echo(
             f"{out}: {what}, validation macro F1 {val['f1_macro']:.3f}, accuracy "
             f"{val['accuracy']:.3f}, loss {val['loss']:.3f}"
@@ -234,12 +233,13 @@ def _train_in_folds(
 
     pool = pooled(dataset)
     numbers = fold_numbers(pool, n_folds, group.value if group else None, settings.seed)
+    n_epochs = 1 if settings.is_frozen else settings.epochs
     with progress_bar() as progress:
-        task = progress.add_task("training", total=(n_folds + 1) * settings.epochs)
+        task = progress.add_task("training", total=(n_folds + 1) * n_epochs)
 
         def follow(fold: int, epoch: "Epoch") -> None:
             text = f"fold {fold} of {n_folds}" if fold <= n_folds else "all of it"
-            progress.update(task, completed=(fold - 1) * settings.epochs + epoch.epoch, description=text)
+            progress.update(task, completed=(fold - 1) * n_epochs + epoch.epoch, description=text)
 
         done = list(cross_validate(settings, dataset, pool, numbers, device, follow))
         model = fit_whole(settings, dataset, pool, done, device, lambda epoch: follow(n_folds + 1, epoch))
@@ -251,7 +251,9 @@ def _train_in_folds(
     table = [[f"fold {i}", *(f"{value:.3f}" for value in row.values())] for i, row in enumerate(rows, start=1)]
     table.append(["mean", *(f"{each['mean']:.3f} ± {each['deviation']:.3f}" for each in spread.values())])
     print_table(["", *(key.replace("f1_macro", "macro F1").replace("_", " ") for key in spread)], table)
-    typer.echo(f"{out}: trained on all {len(pool)} rows for {len(model.training['history'])} epochs")
+    n = len(model.training["history"])
+    epochs = "" if settings.is_frozen else f" for {n} epoch{'s' * (n != 1)}"
+    typer.echo(f"{out}: trained on all {len(pool)} rows{epochs}")
 
 
 def evaluate(

@@ -195,6 +195,11 @@ class Config(_Settings):
             raise ValueError("augment and augmentation work on melgrams only")
         return self
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether only a new last layer is trained, at once instead of in epochs (`start.freeze`)."""
+        return self.start is not None and self.start.freeze
+
     def digest(self) -> str:
         """SHA-256 of the resolved configuration, defaults included: the run's identity."""
         # Settings that came later count only where they are used, so that earlier runs keep their identity.

@@ -174,7 +174,7 @@ def fit(
     """
     check_device(device)
     seed_everything(config.seed)
-    if config.start and config.start.freeze:
+    if config.is_frozen:
         return _fit_frozen(config, dataset, device, on_epoch, on_rows)
     targets = {
         "train": training_targets(config, dataset),
