@@ -268,6 +268,19 @@ def test_hostile_links_show_a_sentence(service, open_service, until):
         assert page.locator("#song").is_hidden()
 
 
+def test_an_unsure_song_says_between_what(service, open_service, until, shared):
+    data = (shared / "audio" / "humpback.ogg").read_bytes()
+    verdict = Recognizer.load()(data).verdict
+    assert verdict.startswith("unsure between ")
+    page = open_service(service)
+    choose(page, data, "humpback.ogg")
+    until(page, DONE)
+    assert page.locator("#verdict strong").inner_text() == verdict
+    choose(page, data, "again.ogg")  # two songs are a list
+    until(page, "document.querySelectorAll('#list button').length === 2")
+    assert page.locator(".list-state").nth(0).inner_text() == verdict
+
+
 def test_a_real_recording(service, open_service, until, shared):
     path = shared / "audio" / "brahms_hungarian_dance_5.ogg"
     page = open_service(service)

@@ -2,6 +2,7 @@
 
 import { looksOf, swatch } from "./palette.js";
 import { render } from "./service.js";
+import { ranked } from "./song.js";
 import { text } from "./strings.js";
 import { inWords, percent } from "./words.js";
 import { zipOf } from "./zip.js";
@@ -87,8 +88,10 @@ function stateOf(song, place) {
   if (song.state === "waiting") return text.isWaiting(place);
   if (song.state === "running") return song.share ? percent(song.share) : text.recognizing;
   if (song.state === "failed") return song.error.message;
-  const { dominant } = song.result.summary;
-  return `${inWords(dominant, text.timeline)} ${percent(song.result.summary.overall[dominant])}`;
+  const { dominant, overall } = song.result.summary;
+  const { first, second, isUnsure } = ranked(song.result.summary);
+  const name = (label) => inWords(label, text.timeline);
+  return isUnsure ? text.unsure(name(first[0]), name(second[0])) : `${name(dominant)} ${percent(overall[dominant])}`;
 }
 
 /** The files in a drop or a choice, those in its folders too, in the order of their names; no hidden ones. */

@@ -118,3 +118,11 @@ function lengthOf(file) {
     setTimeout(end, PROBE_MS, null);
   });
 }
+
+/** The dominant class and the next one, each as [label, mean probability], and whether they are too close to name one. */
+export function ranked({ overall, dominant, unsure_margin: margin = 0 }) {
+  const classes = Object.entries(overall).sort((a, b) => b[1] - a[1]);
+  const first = classes.find(([label]) => label === dominant); // none if there is nothing but silence
+  const second = classes.find(([label]) => label !== dominant);
+  return { first, second, isUnsure: Boolean(first && second && first[1] - second[1] < margin) };
+}

@@ -4,6 +4,7 @@ import { outline } from "./outline.js";
 import { swatch } from "./palette.js";
 import { Playback } from "./playback.js";
 import { listRuns } from "./runs.js";
+import { ranked } from "./song.js";
 import { text } from "./strings.js";
 import { Timeline } from "./timeline.js";
 import { formatTime, inWords, percent, SILENCE } from "./words.js";
@@ -146,12 +147,11 @@ export class SongView {
     if (song.peaks && song === this.song) this.timeline.setPeaks(song.peaks);
   }
 
-  _showVerdict({ overall, dominant, duration_s: durationS, unsure_margin: margin = 0 }) {
+  _showVerdict(summary) {
     const name = (label) => inWords(label, text.timeline);
-    const duration = formatTime(durationS);
-    const ranked = Object.entries(overall).sort((a, b) => b[1] - a[1]);
-    const [first, second] = [ranked.find(([label]) => label === dominant), ranked.find(([label]) => label !== dominant)];
-    const isUnsure = first && second && first[1] - second[1] < margin;
+    const duration = formatTime(summary.duration_s);
+    const { first, second, isUnsure } = ranked(summary);
+    const { dominant } = summary;
     let sentence;
     if (!first) sentence = text.onlySilence(name(SILENCE), duration); // silence is no class
     else if (isUnsure) {
