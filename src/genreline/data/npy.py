@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from tokenize import TokenError
@@ -71,7 +72,8 @@ class ArrayFile:
         version = npy.read_magic(file)
         if version not in _HEADERS:
             raise ValueError(f"version {version[0]}.{version[1]} of the format is for other arrays")
-        shape, is_fortran, dtype = _HEADERS[version](file)
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # a header by Python 2 is as good
+            shape, is_fortran, dtype = _HEADERS[version](file)
         if dtype.hasobject:
             raise ValueError("holds Python objects, which are never loaded")
         start, n_bytes = file.tell(), math.prod(shape) * dtype.itemsize
