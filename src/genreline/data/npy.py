@@ -19,7 +19,11 @@ from genreline.files import digest_file
 MAPPED_FROM_BYTES = 2**30
 """A larger array is not loaded but mapped: its rows are read when they are used."""
 
-_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+_HEADERS = {(1, 0): (2, npy.read_array_header_1_0), (2, 0): (4, npy.read_array_header_2_0)}
+"""By version of the format: how many bytes hold the length of the header, and what reads both."""
+
+_MAX_HEADER_BYTES = 10_000
+_PROBLEMS = (OSError, ValueError, TypeError, SyntaxError, EOFError, OverflowError, RecursionError, TokenError)
 _PIECE = 2**20
 
 
@@ -45,7 +49,7 @@ class ArrayFile:
                 self.array = self._read(file)
         except FileNotFoundError as error:
             raise DataError(f"{path}: the file is missing") from error
-        except (OSError, ValueError, EOFError, OverflowError, TokenError) as error:
+        except _PROBLEMS as error:
             reason = " ".join(str(error).split())
             raise DataError(f"{path}: is not an array that can be read ({reason}); write it again") from error
 
@@ -72,8 +76,13 @@ class ArrayFile:
         version = npy.read_magic(file)
         if version not in _HEADERS:
             raise ValueError(f"version {version[0]}.{version[1]} of the format is for other arrays")
+        n_length, read_header = _HEADERS[version]
+        length = file.read(n_length)
+        if int.from_bytes(length, "little") > _MAX_HEADER_BYTES:  # NumPy would first allocate what it declares
+            raise ValueError("its header is too long")
+        file.seek(-len(length), os.SEEK_CUR)
         with warnings.catch_warnings(action="ignore", category=UserWarning):  # a header by Python 2 is as good
-            shape, is_fortran, dtype = _HEADERS[version](file)
+            shape, is_fortran, dtype = read_header(file)
         if dtype.hasobject:
             raise ValueError("holds Python objects, which are never loaded")
         start, n_bytes = file.tell(), math.prod(shape) * dtype.itemsize
