@@ -198,24 +198,33 @@ app(sys.argv[1:])
     assert b"Traceback" not in err
 
 
-def test_ctrl_c_within_libsndfiles_reading_is_not_lost(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", [(*ALONE, "songs/blues/0.aiff"), ("prepare", "--jobs", "1", "songs", "dataset")])
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_within_libsndfiles_reading_is_not_lost(tmp_path: Path, command: tuple[str, ...], times: int) -> None:
     """A file's bytes come through Python, and an exception there would be printed and forgotten."""
     program = """
 import os, signal, sys
 import genreline.audio.riff as riff
 from genreline.cli import app
 read = riff.Window.readinto if hasattr(riff.Window, "readinto") else riff.Window.read
+left = int(sys.argv.pop())
 
 def interrupted(self, *args):
-    os.kill(os.getpid(), signal.SIGINT)
+    global left
+    if left:
+        left -= 1
+        os.kill(os.getpid(), signal.SIGINT)
     return read(self, *args)
 
 setattr(riff.Window, read.__name__, interrupted)
 app(sys.argv[1:])
 """
-    soundfile.write(tmp_path / "song.aiff", np.zeros(80_000), 8000)
+    for name in ("blues", "rock"):
+        (tmp_path / "songs" / name).mkdir(parents=True)
+        for i in range(3):  # for each set
+            soundfile.write(tmp_path / "songs" / name / f"{i}.aiff", np.zeros(80_000), 8000)
     done = subprocess.run(
-        [sys.executable, "-c", program, *ALONE, str(tmp_path / "song.aiff")],
+        [sys.executable, "-c", program, *command, str(times)],
         cwd=tmp_path,
         capture_output=True,
         timeout=60,

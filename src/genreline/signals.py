@@ -8,10 +8,11 @@ from types import FrameType
 _AGAIN_S = 0.01
 
 
-def raising(error: Callable[[int], BaseException]) -> Callable[[int, FrameType | None], None]:
-    """A handler that raises `error(signal number)`, but not inside a callback with which libsndfile reads a file.
+def raising(error: Callable[[int], BaseException | None]) -> Callable[[int, FrameType | None], None]:
+    """A handler that raises what `error` returns for the signal's number, if anything.
 
-    An exception there would only be printed and libsndfile would continue, so the handler runs again a little later.
+    It does not raise inside a callback with which libsndfile reads a file: an exception there would only be printed and
+    libsndfile would continue, so the handler runs again a little later.
     """
 
     def act(number: int, frame: FrameType | None) -> None:
@@ -22,6 +23,7 @@ def raising(error: Callable[[int], BaseException]) -> Callable[[int, FrameType |
                 signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
                 return
             place = place.f_back
-        raise error(number)
+        if exception := error(number):
+            raise exception
 
     return act

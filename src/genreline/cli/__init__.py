@@ -36,26 +36,27 @@ class Commands(typer.core.TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; misuse and a GenrelineError end it with one line `error: ...` and code 2, Ctrl-C with 130."""
-        try:
-            with ended_by_signals(), _report_misuse():
-                return super().invoke(ctx)
-        except GenrelineError as error:
-            complain(error)
-            raise typer.Exit(2) from error
-        except ModuleNotFoundError as error:
-            if (error.name or "").startswith("genreline"):
-                raise
-            complain(MissingError.of(ctx.invoked_subcommand or "genreline", error))
-            raise typer.Exit(2) from error
-        except KeyboardInterrupt as interrupt:
-            is_terminated = isinstance(interrupt, Terminated)
-            typer.echo(f"genreline: {'terminated' if is_terminated else 'interrupted'}", err=True)
-            raise typer.Exit(143 if is_terminated else 130) from interrupt
-        except OSError as error:
-            if error.errno == errno.EPIPE:  # the reader of the output is gone, which typer handles
-                raise
-            complain(GenrelineError(f"cannot be written or read: {error}"))
-            raise typer.Exit(2) from error
+        with ended_by_signals():
+            try:
+                with _report_misuse():
+                    return super().invoke(ctx)
+            except GenrelineError as error:
+                complain(error)
+                raise typer.Exit(2) from error
+            except ModuleNotFoundError as error:
+                if (error.name or "").startswith("genreline"):
+                    raise
+                complain(MissingError.of(ctx.invoked_subcommand or "genreline", error))
+                raise typer.Exit(2) from error
+            except KeyboardInterrupt as interrupt:
+                is_terminated = isinstance(interrupt, Terminated)
+                typer.echo(f"genreline: {'terminated' if is_terminated else 'interrupted'}", err=True)
+                raise typer.Exit(143 if is_terminated else 130) from interrupt
+            except OSError as error:
+                if error.errno == errno.EPIPE:  # the reader of the output is gone, which typer handles
+                    raise
+                complain(GenrelineError(f"cannot be written or read: {error}"))
+                raise typer.Exit(2) from error
 
 
 def _tolerate_environment() -> None:

@@ -1,18 +1,22 @@
 """Decoding and predicting at the same time: neither needs Python's lock for long."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import suppress
 from queue import Empty, Queue
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
+_PATIENCE_S = 1.0
 
-def ahead(items: Iterable[Item]) -> Iterator[Item]:
+
+def ahead(items: Iterable[Item]) -> Generator[Item, None, None]:
     """The items in their order, each made in a thread while the one before it is used. At most two wait.
 
-    What making an item raises is raised here in its place. A caller that stops early does not wait for the thread.
+    What making an item raises is raised here in its place. A caller that stops early closes this generator, which lets
+    the thread finish its item (it may be reading a file with stderr redirected), but waits no longer than a second: a
+    decoder may hang.
     """
     made: Queue[tuple[Item, ...] | BaseException] = Queue(maxsize=1)
     is_abandoned = threading.Event()
@@ -27,8 +31,9 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
         except BaseException as error:  # it belongs to the caller, whatever it is
             made.put(error)
 
-    threading.Thread(target=make, daemon=True).start()
+    thread = threading.Thread(target=make, daemon=True)
     try:
+        thread.start()
         while got := made.get():
             if isinstance(got, BaseException):
                 raise got
@@ -37,3 +42,5 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
         is_abandoned.set()
         with suppress(Empty):
             made.get_nowait()  # makes room, so that the thread can end
+        if thread.ident:  # Ctrl-C can come before it has started
+            thread.join(_PATIENCE_S)

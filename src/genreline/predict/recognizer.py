@@ -6,6 +6,7 @@ hand, an engine's work is two steps: `features()` of a waveform's segments (audi
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
@@ -96,9 +97,10 @@ class Recognizer:
         rows: list[NDArray[np.float32]] = []
         n_samples = 0
         try:
-            for waveform, probabilities in self.predict_blocks(ahead(waveforms)):
-                n_samples += len(waveform)
-                rows.append(probabilities)
+            with closing(ahead(waveforms)) as blocks:
+                for waveform, probabilities in self.predict_blocks(blocks):
+                    n_samples += len(waveform)
+                    rows.append(probabilities)
         except TruncatedError as error:
             if rows:
                 error.timeline = self.timeline(np.concatenate(rows), n_samples / RATE_HZ, title)
