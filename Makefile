@@ -58,23 +58,30 @@ colab: .venv/installed
 	build/colab/bin/python -m pytest -q -n 0 tests/test_notebook.py -k "clean_kernel"
 
 # The assignment's studies at full length: what is missing is printed, then done; results/studies keeps what is finished,
-# so that Ctrl-C loses the runs at work alone. `make results DATA=DIR`, or COURSE=DIR for the studies of MFCCs and
-# GENRES7=DIR for those of melgrams; with DEVICE=cuda OUT=results/gpu all of it on a GPU.
+# so that Ctrl-C loses the runs at work alone. `make results DATA=DIR`, or COURSE=DIR for the studies of MFCCs,
+# GENRES7=DIR for those of melgrams and GENRES8=DIR for those of what came after; with DEVICE=cuda OUT=results/gpu all of
+# it on a GPU.
 COURSE ?= $(DATA)
 GENRES7 ?= $(DATA)
+GENRES8 ?= $(DATA)
 OUT ?= results/studies
 DEVICE ?= cpu
 JOBS ?= 2
 of_mfccs = fnn device --data "$(COURSE)" --out "$(OUT)" --device $(DEVICE)
 of_melgrams = reproducibility batchnorm pooling schedulers early-stopping batch-size regularisation activations \
-  optimizers cnn-plain $(sort $(wildcard benchmarks/*.toml)) --data "$(GENRES7)" --out "$(OUT)" --device $(DEVICE)
+  optimizers cnn-plain $(sort $(wildcard benchmarks/activations-*.toml)) --data "$(GENRES7)" --out "$(OUT)" \
+  --device $(DEVICE)
+of_today = beyond benchmarks/ablation.toml --data "$(GENRES8)" --out "$(OUT)" --device $(DEVICE)
 
 results: .venv/installed
-	@test -n "$(COURSE)" -a -n "$(GENRES7)" || { echo "make results: needs DATA=DIR, or COURSE=DIR and GENRES7=DIR"; exit 2; }
+	@test -n "$(COURSE)" -a -n "$(GENRES7)" -a -n "$(GENRES8)" || \
+	  { echo "make results: needs DATA=DIR, or COURSE=DIR, GENRES7=DIR and GENRES8=DIR"; exit 2; }
 	@$(BIN)/genreline study $(of_mfccs) --missing
 	@$(BIN)/genreline study $(of_melgrams) --missing
+	@$(BIN)/genreline study $(of_today) --missing
 	@$(BIN)/genreline study $(of_mfccs) --jobs $(JOBS)
 	@$(BIN)/genreline study $(of_melgrams) --jobs $(JOBS)
+	@$(BIN)/genreline study $(of_today) --jobs $(JOBS)
 	@$(BIN)/genreline report "$(OUT)"
 
 .venv/installed: pyproject.toml constraints.txt

@@ -59,7 +59,6 @@ Made by `python benchmarks/robustness.py` from the files in [robustness/](robust
 A failure is a crash, {fuzz["bounds"]["processor_s"]} s of processor time,
 {fuzz["bounds"]["memory_bytes"] // 1_000_000} MB of memory, anything printed, or an exception other than GenrelineError.
 Failures: {found}. The longest file took {fuzz["longest_s"]} s of processor time.
-Failures are fixed in later commits.
 
 ## Killed commands
 
