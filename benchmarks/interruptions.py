@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,12 @@ def kill_points(
         out.mkdir()
         pid = start(command, out, root / "errors")
         time.sleep(rng.uniform(0, whole_s))
-        alive += os.waitpid(pid, os.WNOHANG)[0] == 0 and not os.killpg(pid, signal.SIGKILL) and bool(os.waitpid(pid, 0))
+        if os.waitpid(pid, os.WNOHANG)[0] == 0:
+            with suppress(ProcessLookupError):  # its group is only there a moment after it has started
+                os.killpg(pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            alive += 1
         code = run(command, out, root / "errors")
         is_same = code == 0 and contents(out) == whole
         same += is_same
