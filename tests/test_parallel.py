@@ -1,6 +1,7 @@
 import errno
 import math
 import os
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -20,6 +21,20 @@ def test_every_item_is_mapped_once_in_other_processes():
 def test_an_error_is_raised_here():
     with pytest.raises(ValueError, match="not defined for negative"):
         dict(map_unordered(math.factorial, [3, -1], jobs=2))
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "print(dict(map_unordered(math.factorial, [3], jobs=1)))",  # as people write it
+        "def six(n):\n    return 6\n\nif __name__ == '__main__':\n    print(dict(map_unordered(six, [3], jobs=1)))",
+    ],
+)
+def test_a_script_starts_its_work_once(tmp_path, script):
+    path = tmp_path / "script.py"
+    path.write_text(f"import math\nfrom genreline.parallel import map_unordered\n\n{script}\n")
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "{3: 6}\n", "")
 
 
 @pytest.mark.parametrize(

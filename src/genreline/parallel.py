@@ -1,6 +1,7 @@
 """Map a function over items, unordered, on several processes of this machine or on the nodes of a Ray cluster."""
 
 import ctypes
+import functools
 import math
 import multiprocessing
 import os
@@ -14,6 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
 from multiprocessing.connection import Connection, wait
+from types import ModuleType
 from typing import Any, TypeVar, cast
 
 from genreline.errors import ConfigError, GenrelineError, first_line
@@ -132,7 +134,7 @@ class _Worker:
         # Linux counts the thread that started a process as its parent.
         dies_with_us = threading.current_thread() is threading.main_thread()
         self._process = context.Process(target=_work, args=(theirs, function, dies_with_us), daemon=True)
-        with _uninterruptible():
+        with _uninterruptible(), _without_main(function):
             self._process.start()
         theirs.close()
 
@@ -185,6 +187,26 @@ def _uninterruptible() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _without_main(function: Callable[[Any], Any]) -> Iterator[None]:
+    """Processes started in the block do not run the program's main file again, unless the function is defined there.
+
+    A script of a few lines would otherwise start its work anew in each process, and have to prevent that by
+    `if __name__ == "__main__"`.
+    """
+    while isinstance(function, functools.partial):
+        function = function.func
+    if function.__module__ == "__main__":
+        yield
+        return
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")  # multiprocessing asks it for its file
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _work(items: Connection, function: Callable[[Any], Any], dies_with_parent: bool) -> None:
