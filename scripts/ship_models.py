@@ -105,6 +105,9 @@ def calibrate(model: Model, dataset: Dataset, songs: Path) -> tuple[Calibration,
     means = [context.smooth(rows).mean(axis=0) for rows, _ in val]
     margin = fit_unsure_margin(means, [int(labels[0]) for _, labels in val])
     calibration = Calibration(round(temperature, 4), context.stay, context.evidence, round(margin, 4))
+    if "not_music" in model.classes:  # hardly any of the songs is: the validation set's tracks say how sure that is
+        not_music = not_music_margin(model, dataset.val, temperature)
+        calibration = replace(calibration, unsure_margins={"not_music": round(not_music, 4)})
 
     figures = {"calibration": asdict(calibration), "sets": {}, "songs": {}}
     for name, split in sets_of(dataset, None).items():
@@ -129,6 +132,17 @@ def calibrate(model: Model, dataset: Dataset, songs: Path) -> tuple[Calibration,
         }
     figures["songs"]["n"] = len(test)
     return calibration, figures
+
+
+def not_music_margin(model: Model, split: Split, temperature: float) -> float:
+    """The margin of tracks that are most probably no music (`fit_unsure_margin`)."""
+    logits, targets = predict_split(model, split)
+    probabilities, tracks = (logits / temperature).softmax(dim=1).numpy(), split.tracks["track"]
+    means = {track: probabilities[tracks == track].mean(axis=0) for track in np.unique(tracks)}
+    truth = dict(zip(tracks, targets.tolist(), strict=True))
+    number = model.classes.index("not_music")
+    named = [track for track, mean in means.items() if mean.argmax() == number]
+    return fit_unsure_margin([means[track] for track in named], [truth[track] for track in named])
 
 
 def reliability_of(probabilities: np.ndarray, targets: torch.Tensor) -> list[dict]:
@@ -246,7 +260,8 @@ def calibration_lines(figures: dict) -> list[str]:
         f"The next second has the same label with a probability of {fitted['stay']:g}, and a second's own evidence "
         f"counts with an exponent of {fitted['evidence']:g}: fitted on the songs of the validation set and medleys of "
         f"them. A song is called unsure where its two most probable classes are nearer than "
-        f"{fitted['unsure_margin']:.3f}, where the validation set's songs are as often wrong as right.\n",
+        f"{fitted['unsure_margin']:.3f}, where the validation set's songs are as often wrong as right"
+        f"{not_music_text(fitted['unsure_margins'])}.\n",
         f"On {figures['songs']['n']} songs of the test set and medleys of pieces of 8 to 30 s of them: each second "
         "alone (`--raw`), with those before it (streams), with all of the song (files).\n",
         row("songs", "seconds", "accuracy by second", "stretches a minute", "delay of a change, median s"),
@@ -257,6 +272,18 @@ def calibration_lines(figures: dict) -> list[str]:
             delay = "-" if each["delay_s"] is None else f"{each['delay_s']:g}"
             lines.append(row(name, way, f"{each['accuracy']:.3f}", f"{each['stretches_a_minute']:.1f}", delay))
     return lines
+
+
+def not_music_text(margins: dict[str, float]) -> str:
+    """The end of the card's sentence about unsure songs."""
+    if "not_music" not in margins:
+        return ""
+    if margins["not_music"]:
+        return f"; one that is most probably not music, nearer than {margins['not_music']:.3f}"
+    return (
+        "; one that is most probably not music never is, because those of the validation set are mostly right, however "
+        "near the next class is"
+    )
 
 
 def main() -> None:
@@ -277,7 +304,9 @@ def main() -> None:
         return
     runs = [json.loads((RESULTS / f"{name}-{seed}.json").read_text()) for seed in range(arguments.seeds)]
     best = max(runs, key=lambda run: run["metrics"]["val"]["f1_macro"])
-    model = load_model(RESULTS / f"{name}-{best['seed']}")
+    folder = RESULTS / f"{name}-{best['seed']}"
+    model = load_model(folder if folder.exists() else PACKAGE / name)  # which it is, if it shipped before
+    assert model.config.seed == best["seed"]
     metrics = {
         key: {figure: each[figure] for figure in ("loss", "f1_macro", "accuracy", "n")}
         for key, each in best["metrics"].items()

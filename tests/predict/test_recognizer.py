@@ -150,6 +150,15 @@ def tone(seconds):
     return (0.3 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * 8000)) / 8000)).astype(np.float32)
 
 
+def test_a_class_can_have_a_margin_of_its_own(model):
+    calibration = Calibration(unsure_margin=0.3, unsure_margins={model.classes[0]: 0.1})
+    recognizer = Recognizer(dataclasses.replace(model, calibration=calibration))
+    shares = np.full((2, len(model.classes)), 0.0, np.float32)
+    shares[:, 0], shares[:, 1] = 0.6, 0.4
+    assert recognizer.timeline(shares, 2).verdict == model.classes[0]
+    assert recognizer.timeline(shares[:, [1, 0, *range(2, len(model.classes))]], 2).is_unsure
+
+
 @pytest.mark.parametrize(
     "nothing",
     [

@@ -160,7 +160,7 @@ def test_a_diverged_runs_nan_stays_valid_json(mfccs, tmp_path):
 
 def test_the_calibration_is_kept_and_an_earlier_folder_has_none(trained, tmp_path):
     model, _ = trained
-    calibration = Calibration(temperature=1.3, stay=0.95, evidence=0.4, unsure_margin=0.1)
+    calibration = Calibration(temperature=1.3, stay=0.95, evidence=0.4, unsure_margin=0.1, unsure_margins={"a": 0.2})
     save_model(dataclasses.replace(model, calibration=calibration), tmp_path / "model")
     assert load_model(tmp_path / "model").calibration == calibration
     path = tmp_path / "model" / "model.json"
@@ -171,7 +171,15 @@ def test_the_calibration_is_kept_and_an_earlier_folder_has_none(trained, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"temperature": 0}, {"stay": 0.1}, {"evidence": 2}, {"unsure_margin": "a"}, {"x": 1}]
+    "wrong",
+    [
+        {"temperature": 0},
+        {"stay": 0.1},
+        {"evidence": 2},
+        {"unsure_margin": "a"},
+        {"unsure_margins": {"a": 2}},
+        {"x": 1},
+    ],
 )
 def test_a_calibration_out_of_bounds_is_refused(trained, tmp_path, wrong):
     model, _ = trained

@@ -1,6 +1,5 @@
 """The ONNX graphs of the models that ship, and how a graph is made, against PyTorch."""
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -19,7 +18,7 @@ from genreline.audio.seconds import are_silent, cut_seconds
 from genreline.errors import CheckpointError, GenrelineError
 from genreline.train.checkpoint import save_model
 from genreline.train.export import add_graph, save_graph, to_graph
-from genreline.train.folder import DESCRIPTION, read_description, shipped_models
+from genreline.train.folder import DESCRIPTION, Calibration, read_description, shipped_models
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "features.npz"
 
@@ -84,7 +83,7 @@ def test_its_metadata_says_how_to_make_a_timeline(pair):
     metadata = session.get_modelmeta().custom_metadata_map
     description = read_description(model.name).content
     assert json.loads(metadata["classes"]) == list(model.classes)
-    assert json.loads(metadata["calibration"]) == dataclasses.asdict(model.calibration)
+    assert Calibration(**json.loads(metadata["calibration"])) == model.calibration
     assert metadata["weights_digest"] == description["weights_digest"]
     assert metadata["data_digest"] == description["data_digest"]
     assert metadata["name"] == model.name

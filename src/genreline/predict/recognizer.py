@@ -7,6 +7,7 @@ hand, an engine's work is two steps: `features()` of a waveform's segments (audi
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
@@ -159,12 +160,11 @@ class Recognizer:
             duration_s,
             title,
             model.name,
-            unsure_margin=model.calibration.unsure_margin,
             is_silent=np.isnan(probabilities[:, 0]),
         )
-        if self.context is None:
-            return timeline
-        return timeline.smoothed(self.context.smooth(probabilities))
+        if self.context:
+            timeline = timeline.smoothed(self.context.smooth(probabilities))
+        return replace(timeline, unsure_margin=model.calibration.margin_of(timeline.dominant))
 
     def predict_blocks(
         self, waveforms: Iterable[Array], rate_hz: int = RATE_HZ

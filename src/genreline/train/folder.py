@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,18 @@ class Calibration:
         stay: the probability that the next second of a song has the same label; None predicts each second alone.
         evidence: how much a second tells beside its neighbours, from 0 to 1 (`predict.context.Context`).
         unsure_margin: a song whose two most probable classes are nearer than this is called unsure.
+        unsure_margins: by class, where another margin holds for the songs that it is the most probable class of.
     """
 
     temperature: float = 1.0
     stay: float | None = None
     evidence: float = 1.0
     unsure_margin: float = 0.0
+    unsure_margins: Mapping[str, float] = field(default_factory=dict)
+
+    def margin_of(self, dominant: str) -> float:
+        """The margin for a song with this most probable class."""
+        return self.unsure_margins.get(dominant, self.unsure_margin)
 
 
 @dataclass(frozen=True)
@@ -164,7 +170,7 @@ def _calibration(values: Mapping[str, Any], n_classes: int) -> Calibration:
     """Checked numbers; ValueError or TypeError for what they may not be. Folders of earlier versions have none."""
     found = Calibration(**values)
     stay = 1.0 if found.stay is None else found.stay
-    shares = (found.evidence, found.unsure_margin)
+    shares = (found.evidence, found.unsure_margin, *dict(found.unsure_margins).values())
     if not (0 < found.temperature < math.inf and 1 / n_classes <= stay <= 1 and all(0 <= each <= 1 for each in shares)):
         raise ValueError(f"calibration: {dict(values)} is out of bounds")
     return found

@@ -130,12 +130,12 @@ export function mean(seconds, classes) {
   return Object.fromEntries(classes.map((name) => [name, meanOf(name)]));
 }
 
-/** The dominant class of the song, and what to say of it. */
-export function verdictOf(seconds, overall, unsureMargin) {
+/** The dominant class of the song, and what to say of it; the margins are those of the model's calibration. */
+export function verdictOf(seconds, overall, { unsure_margin, unsure_margins }) {
   if (seconds.every(({ label }) => label === SILENCE)) return [SILENCE, SILENCE];
   const [first, second] = Object.entries(overall).sort(([, a], [, b]) => b - a);
   const words = ([name]) => name.replaceAll("_", " ");
-  const isUnsure = second && first[1] - second[1] < unsureMargin;
+  const isUnsure = second && first[1] - second[1] < (unsure_margins[first[0]] ?? unsure_margin);
   return [first[0], isUnsure ? `unsure between ${words(first)} and ${words(second)}` : words(first)];
 }
 

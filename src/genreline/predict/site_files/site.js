@@ -61,7 +61,7 @@ async function recognize(file) {
   const seconds = listSeconds(smooth(alone, model.calibration), alone, model.classes, durationS);
   const overall = mean(seconds, model.classes);
   const runs = runsOf(seconds);
-  const [dominant, verdict] = verdictOf(seconds, overall, model.calibration.unsure_margin);
+  const [dominant, verdict] = verdictOf(seconds, overall, model.calibration);
   view.add(seconds);
   view.setSummary({ overall, dominant });
   listRuns(byId("runs"), runs, view.looks, (second) => (sound.currentTime = second));
