@@ -3,8 +3,8 @@
     python benchmarks/models.py GENRES8 [--seeds 3] [--jobs 2]
 
 Trains the assignment's CNN and the network of genres8-resnet, and evaluates them and the models that ship on the test
-set. What is finished is kept in results/models.jsonl and not done again. Writes results/models.md and, beside it, the
-reliability diagrams of genres8-resnet.
+set. What is finished is kept in results/models.jsonl and not done again. Writes results/models.md, which the site
+shows, and the reliability diagrams of genres8-resnet into docs/.
 """
 
 import argparse
@@ -129,6 +129,7 @@ def report(lines: list[dict[str, Any]]) -> str:
         f"data {first['data'][:12]}, one thread of a CPU, torch {first['versions']['torch']}, commit {commits}. "
         "Means ± standard deviations over seeds. genres7-cnn does not know the class `not_music`, so it is judged on "
         "music alone, an easier task.\n",
+        "<!-- --8<-- [start:tables] -->\n",
         "## By set\n",
         row("model", "seeds", "set", "macro F1, seconds", "right, seconds", "macro F1, tracks", "right, tracks"),
         row(*["---"] * 7),
@@ -161,9 +162,7 @@ def report(lines: list[dict[str, Any]]) -> str:
         text.append(row(label, f"{group[0]['n_weights']:,}", trained, f"{ms:.2f}"))
     text += [
         "\nThe network alone, in PyTorch, in batches of 256; features and decoding come on top.\n",
-        "## Reliability\n",
-        "Of genres8-resnet, calibrated: how often it is right over how sure it says it is.\n",
-        *(f"![Reliability on {where}](models-reliability-{name}.png)" for name, where in SETS.items()),
+        "<!-- --8<-- [end:tables] -->",
     ]
     return "\n".join(text) + "\n"
 
@@ -208,7 +207,7 @@ def draw_reliability(data: Path) -> None:
         picture = reliability_diagram(
             *([getattr(each, key) for each in bins] for key in ("confidence", "accuracy", "n"))
         )
-        with replacing(RESULTS / f"models-reliability-{name}.png") as path:
+        with replacing(HERE.parent / "docs" / f"reliability-{name}.png") as path:
             path.write_bytes(picture)
         print(name, f"expected calibration error {calibration_error(probabilities[chosen], truth):.3f}")
 
