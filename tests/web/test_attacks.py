@@ -25,7 +25,7 @@ from uvicorn.server import ServerState
 
 from genreline.web.app import create_app
 from genreline.web.limits import Limits
-from genreline.web.security import careful_protocol
+from genreline.web.security import HEADERS, careful_protocol
 
 pytestmark = pytest.mark.slow
 
@@ -396,11 +396,14 @@ def test_uploads_that_dawdle_are_few(strict, song, eventually):
 def test_more_connections_than_there_may_be_are_turned_away(strict, eventually):
     idle = [strict.connect() for _ in range(40)]
     try:
-        statuses = {httpx.get(f"{strict.url}/healthz").status_code for _ in range(3)}
+        responses = [httpx.get(f"{strict.url}/healthz") for _ in range(3)]
     finally:
         for connection in idle:
             connection.close()
-    assert statuses == {503}
+    for response in responses:
+        assert detail(response, 503) == "the service is overloaded; try again later"
+        assert response.headers["connection"] == "close"
+        assert {name: response.headers[name] for name in HEADERS} == HEADERS
     eventually(lambda: httpx.get(f"{strict.url}/healthz").status_code == 200)
 
 

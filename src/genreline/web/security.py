@@ -22,7 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from genreline.web.limits import Limits
-from genreline.web.problems import Problem, response_to
+from genreline.web.problems import Problem, overloaded, response_to
 
 _SEND_BUFFER = 65_536
 _MOST_FRAMES = 1000  # of one message
@@ -215,6 +215,14 @@ def log_briefly(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> Non
         loop.default_exception_handler(context)
 
 
+async def _turn_away(scope: Scope, receive: Receive, send: Send) -> None:
+    log.warning("more connections than there may be")
+    await response_to(overloaded())(scope, receive, send)
+
+
+_TURN_AWAY = SafeHeaders(_turn_away)
+
+
 def careful_socket(limits: Limits) -> type[WebSocketsSansIOProtocol]:
     """uvicorn's WebSocket protocol, which drops clients that do not read, and those that would fill the memory.
 
@@ -254,7 +262,10 @@ def careful_socket(limits: Limits) -> type[WebSocketsSansIOProtocol]:
 
 
 def careful_protocol(limits: Limits) -> type[H11Protocol]:
-    """uvicorn's HTTP protocol, which drops a connection that sends no headers in time, or does not read its answer."""
+    """uvicorn's HTTP protocol, which drops a connection that sends no headers in time, or does not read its answer.
+
+    It also keeps the limit of connections: uvicorn's own (`limit_concurrency`) answers in plain text.
+    """
 
     most_open = min(2 * limits.connections + 64, most_files() // 2)
 
@@ -275,6 +286,8 @@ def careful_protocol(limits: Limits) -> type[H11Protocol]:
 
         def data_received(self, data: bytes) -> None:
             self._expect_headers()
+            is_full = max(len(self.connections), len(self.tasks)) >= limits.connections
+            self.app = _TURN_AWAY if is_full else self.config.loaded_app
             super().data_received(data)
             if self._is_serving() and self._late:
                 self._late.cancel()

@@ -46,7 +46,6 @@ def serve(
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=limits.connections,
         timeout_graceful_shutdown=limits.drain_timeout_s,
         backlog=128,
         h11_max_incomplete_event_size=32_768,
