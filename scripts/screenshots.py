@@ -1,4 +1,4 @@
-"""The web page's pictures in docs/: `python scripts/screenshots.py`, with Chromium and the dev extra installed."""
+"""The web page's pictures in docs/: `python scripts/screenshots.py [NAME...]`, with Chromium and the dev extra."""
 
 import contextlib
 import io
@@ -40,6 +40,21 @@ def probabilities(page: Page) -> None:
     page.evaluate("document.getElementById('player').scrollIntoView()")
 
 
+def two_models(page: Page) -> None:
+    medley(page)
+    page.select_option("#second-model", "genres8-resnet")
+    page.locator("#agreement").wait_for()  # it is hidden while it is empty
+    page.locator("#second-model").evaluate("(menu) => menu.blur()")
+    page.evaluate("document.getElementById('player').scrollIntoView()")
+
+
+def unsure(page: Page) -> None:
+    """A composed piece, which the model of recordings does not know."""
+    pop = page.request.get("v1/examples/pop").body()
+    page.set_input_files("#file", {"name": "synthesizer.mp3", "mimeType": "audio/mpeg", "buffer": pop})
+    page.locator("#verdict", has_text="unsure").wait_for()
+
+
 def several(page: Page) -> None:
     """The examples as files, and one file that is none."""
     names = ("medley", "blues", "classical", "pop", "rock")
@@ -69,7 +84,10 @@ def live(page: Page) -> None:
 
 
 def offline(page: Page) -> None:
-    page.wait_for_function("navigator.serviceWorker.controller && caches.match(location.href)")
+    page.wait_for_function("navigator.serviceWorker.controller")
+    page.evaluate(
+        "async () => { while (!(await caches.match(location.href))) await new Promise(requestAnimationFrame); }"
+    )
     page.context.set_offline(True)
     page.reload()
     page.locator("#error", has_text="offline").wait_for()
@@ -82,6 +100,9 @@ LOOKS = {
     "page-greek": (medley, {**DESKTOP, "locale": "el-GR"}),
     "page-phone": (medley, PHONE),
     "page-probabilities": (probabilities, DESKTOP),
+    "page-two-models": (two_models, DESKTOP),
+    "page-two-models-phone": (two_models, {**PHONE, "color_scheme": "dark"}),
+    "page-unsure": (unsure, DESKTOP),
     "page-list": (several, DESKTOP),
     "page-live": (live, {**DESKTOP, "permissions": ["microphone"]}),
     "page-silence": (silence, DESKTOP),
@@ -100,7 +121,8 @@ def main() -> None:
                 browser = playwright.chromium.launch(
                     executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu", *MICROPHONE]
                 )
-                for name, (prepare, settings) in LOOKS.items():
+                for name in sys.argv[1:] or LOOKS:
+                    prepare, settings = LOOKS[name]
                     page = browser.new_context(base_url=address[0], **settings).new_page()
                     page.goto(address[0], timeout=120_000)
                     page.locator(".example").first.wait_for()

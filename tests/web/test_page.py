@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 DONE = "!document.querySelector('#downloads button').disabled"
 DURATION_S = 12.5
+BUSY = {"status": 503, "content_type": "application/problem+json", "body": json.dumps({"detail": "all are busy"})}
 
 
 @pytest.fixture
@@ -54,6 +55,17 @@ def drop(page, data, name):
     page.dispatch_event("#drop", "dragenter", {"dataTransfer": transfer})
     assert "dropping" in page.locator("body").get_attribute("class")
     page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
+
+
+def drop_link(page, url):
+    page.evaluate(
+        """(url) => {
+          const transfer = new DataTransfer();
+          transfer.setData("text/uri-list", url);
+          document.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, cancelable: true }));
+        }""",
+        url,
+    )
 
 
 def words_of(timeline):
@@ -107,6 +119,7 @@ def test_the_examples_are_there_before_the_first_click_and_right(service, open_s
     page = open_service(service)
     cards = page.locator(".example")
     assert [text.split("\n")[0] for text in cards.all_inner_texts()] == ["Medley", "Blues", "Classical", "Pop", "Rock"]
+    until(page, "[...document.querySelectorAll('.example canvas')].every((canvas) => canvas.width !== 300)")  # drawn
     colours = page.evaluate(
         """[...document.querySelectorAll('.example canvas')].map((canvas) => {
           const { data } = canvas.getContext('2d').getImageData(0, canvas.height - 3, canvas.width, 1);
@@ -136,8 +149,9 @@ def test_every_second_alone_and_nearer(service, open_service, until, shared):
     assert words_of(smoothed) != words_of(alone)
     page.check("#raw")
     assert page.locator(".timeline-run-label").all_inner_texts() == words_of(alone)
-    page.uncheck("#raw")
+    page.locator("#raw").press("Space")  # which plays nothing here
     assert page.locator(".timeline-run-label").all_inner_texts() == words_of(smoothed)
+    assert page.evaluate("document.getElementById('audio').paused")
     page.click("#lanes")
     page.get_by_label("Zoom in").click()
     until(page, "!document.querySelector('.timeline-scroll').hidden")
@@ -165,9 +179,21 @@ def test_a_failed_song_leaves_the_last_one(service, open_service, open_page, unt
     until(page, DONE)
     choose(page, b"no notes " * 100, "bad.mp3", "audio/mpeg")
     until(page, "document.getElementById('error').textContent")
-    assert page.locator("#error").inner_text().endswith("The timeline of good is still here.")
+    assert page.locator("#error").inner_text().endswith("). The timeline of good is still here.")
     assert page.locator("#title").inner_text() == "good"
     assert page.evaluate(DONE)
+    open_page.harmless.append("status of 422")
+
+
+def test_failed_songs_leave_the_one_that_is_being_recognized(service, open_service, open_page, until, long_song):
+    page = open_service(service)
+    choose(page, long_song, "Long clock.flac")
+    for name in ("bad.mp3", "worse.mp3"):  # at once
+        choose(page, b"no notes " * 100, name, "audio/mpeg")
+    until(page, "document.getElementById('error').textContent.includes('worse.mp3')")
+    assert page.locator("#error").inner_text().endswith("The timeline of Long clock is still here.")
+    assert page.locator("#title").inner_text() == "Long clock"
+    until(page, DONE)
     open_page.harmless.append("status of 422")
 
 
@@ -202,11 +228,9 @@ def test_what_is_no_song_has_its_own_sentence(service, open_service, open_page, 
     page.evaluate(
         """() => {
           navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("", "NotFoundError"); };
-          const transfer = new DataTransfer();
-          transfer.setData("text/uri-list", "https://example.org/song.mp3");
-          document.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, cancelable: true }));
         }"""
     )
+    drop_link(page, "https://example.org/song.mp3")
     until(page, "document.getElementById('error').textContent")
     assert page.locator("#error").inner_text().startswith("A link was dropped")
     page.evaluate(
@@ -269,11 +293,11 @@ def test_hostile_links_show_a_sentence(service, open_service, until):
 
 
 def test_an_unsure_song_says_between_what(service, open_service, until, shared):
-    data = (shared / "audio" / "humpback.ogg").read_bytes()
+    data = (shared / "audio" / "lets_go_fishin.ogg").read_bytes()
     verdict = Recognizer.load()(data).verdict
     assert verdict.startswith("unsure between ")
     page = open_service(service)
-    choose(page, data, "humpback.ogg")
+    choose(page, data, "fishin.ogg")
     until(page, DONE)
     assert page.locator("#verdict strong").inner_text() == verdict
     choose(page, data, "again.ogg")  # two songs are a list
@@ -381,6 +405,69 @@ def test_another_model_hears_the_same_song(service, open_service, until, song):
     assert page.locator("#card").is_hidden()
 
 
+# The whole seconds of a ribbon at whose foot there is a white line.
+MARKED = """(i, durationS) => {
+  const canvas = document.querySelectorAll('.timeline-ribbon')[i];
+  const copy = new OffscreenCanvas(canvas.width, 1).getContext('2d');
+  copy.drawImage(canvas, 0, 11 - canvas.height);
+  const { data } = copy.getImageData(0, 0, canvas.width, 1);
+  const isWhite = (second) => data[4 * Math.floor(((second + 0.4) / durationS) * canvas.width) + 2] === 255;
+  return Array.from({ length: Math.floor(durationS) }, (_, second) => second).filter(isWhite);
+}"""
+
+
+def test_two_models_side_by_side(service, open_service, until, shared):
+    """The second has the first's scale and cursor, and its own verdict; a third takes its place."""
+    path = shared / "audio" / "brahms_hungarian_dance_5.ogg"
+    page = open_service(service)
+    choose(page, path.read_bytes(), path.name)
+    until(page, DONE)
+    first = Recognizer.load()(path)
+    for name in ("course-fnn", "genres7-cnn"):
+        page.select_option("#second-model", name)
+        until(page, f"document.getElementById('agreement').textContent.includes('{name}')")
+        second = Recognizer.load(name)(path)
+        differs = (np.array(first.labels) != second.labels) & ~first.is_silent
+        share = f"{1 - np.mean(differs[~first.is_silent]):.0%}".replace("%", "\N{NO-BREAK SPACE}%")
+        assert f"genres8-resnet and {name} agree on {share} of" in page.locator("#agreement").inner_text()
+        for i in range(2):
+            until(
+                page, f"({MARKED})({i}, {first.duration_s}).join() === '{','.join(map(str, np.flatnonzero(differs)))}'"
+            )
+        assert page.locator("#first-model, #second-name").all_inner_texts() == ["genres8-resnet", name]
+        assert page.locator("#second-verdict strong").inner_text() == in_words(second.dominant)
+        assert page.locator("#verdict strong").inner_text() == in_words(first.dominant)
+    sliders = page.get_by_role("slider", name="time", exact=True)
+    sliders.nth(1).focus()
+    page.keyboard.press("End")
+    page.keyboard.press("+")
+    until(page, "[...document.querySelectorAll('.timeline-slider')].every((slider) => slider.ariaValueNow === '45')")
+    axes = page.locator(".timeline-axis")
+    until(page, "[...document.querySelectorAll('.timeline-axis')].every((axis) => axis.textContent.startsWith('0:2'))")
+    assert axes.nth(0).inner_text() == axes.nth(1).inner_text()
+    assert not violations(page)
+    page.select_option("#second-model", "")
+    assert page.locator("#second").is_hidden()
+    assert page.evaluate(f"({MARKED})(0, {first.duration_s})") == []
+
+
+def test_a_second_model_that_fails_leaves_the_first(service, open_service, open_page, until, song):
+    page = open_service(service)
+    choose(page, song)
+    until(page, DONE)
+    verdict = page.locator("#verdict").inner_text()
+    open_page.harmless.append("503")
+    page.route("**/v1/timeline", lambda route: route.fulfill(**BUSY))
+    page.select_option("#second-model", "course-fnn")
+    until(page, "document.getElementById('second-verdict').textContent === 'all are busy'")
+    assert page.locator("#verdict").inner_text() == verdict
+    assert page.locator("#error").inner_text() == ""
+    assert page.locator(".timeline").count() == 1
+    page.unroute("**/v1/timeline")
+    page.select_option("#second-model", "genres7-cnn")
+    until(page, "document.getElementById('agreement').textContent.includes('genres7-cnn')")
+
+
 def test_every_format_can_be_kept(service, open_service, open_page, until, song, tmp_path):
     page = open_service(service)
     choose(page, song, "My <b>song.wav")
@@ -473,7 +560,9 @@ def test_the_keyboard_is_enough(service, open_service, until):
     for key, second in (("ArrowUp", 10), ("ArrowRight", 11), ("End", 90), ("Home", 0)):
         page.keyboard.press(key)
         wait_for_second(page, until, second)
-    page.keyboard.press("Space")
+    for _ in range(2):  # it is held down
+        page.keyboard.down("Space")
+    page.keyboard.up("Space")
     until(page, "!document.getElementById('audio').paused")
     page.keyboard.press("Space")
     until(page, "document.getElementById('audio').paused")
@@ -666,6 +755,23 @@ def test_it_opens_without_a_network_and_says_what_it_can_do(service, open_servic
     open_page.harmless += ["ERR_INTERNET_DISCONNECTED", "ERR_FAILED", "failed: "]
 
 
+def test_a_first_load_that_fails_says_why(service, open_service, open_page, until):
+    page = open_service(service)
+    for answer, sentence in (
+        (lambda route: route.abort(), "The service cannot be reached; songs can be recognized when it is back."),
+        (lambda route: route.fulfill(**BUSY), "all are busy"),
+    ):
+        page.route("**/v1/models", answer)
+        page.reload()
+        until(page, "document.getElementById('error').textContent")
+        assert page.locator("#error").inner_text() == f"{sentence} Try again"
+        page.unroute("**/v1/models")
+    page.click("#error button")
+    until(page, "document.getElementById('model').options.length")
+    assert page.locator("#error").inner_text() == ""
+    open_page.harmless += ["status of 503", "ERR_FAILED", "failed: "]  # a reload ends what is loading
+
+
 def test_a_card_that_cannot_be_had_is_told(service, open_service, open_page, until):
     page = open_service(service)
     page.route("**/card", lambda route: route.fulfill(status=503, body="Service Unavailable"))
@@ -683,6 +789,9 @@ def test_links_are_offered_only_where_they_are_fetched(service, strict, open_ser
     page.click("#link button")
     until(page, "document.getElementById('error').textContent")
     assert "public" in page.locator("#error").inner_text()
+    drop_link(page, "http://127.0.0.2/song.mp3")
+    until(page, "document.querySelectorAll('#list button').length === 2")
+    until(page, "document.getElementById('error').textContent.includes('127.0.0.2')")
     open_page.harmless.append("status of 422")
 
 

@@ -10,9 +10,10 @@ const [BAR, GAP] = [3, 1];
  *
  * Args: width and height, in the page's pixels, of which one is `ratio` of the canvas's; `fromS` and `spanS`, what it
  * shows; `runs`, in order, each with start_s, end_s and label; `peaks`, PEAKS_PER_S for each second, holes where they are
- * not known; `looks`, as of `looksOf`; `name`, how a label is written above its run, or null to write none.
+ * not known; `looks`, as of `looksOf`; `name`, how a label is written above its run, or null to write none; `marks`,
+ * pairs of seconds between which the ground is lighter, with a white line at its foot.
  */
-export function drawRibbon(context, { width, height, ratio, fromS, spanS, runs, peaks, looks, name = null }) {
+export function drawRibbon(context, { width, height, ratio, fromS, spanS, runs, peaks, looks, name = null, marks = [] }) {
   const top = name ? 22 : 0;
   const band = height >= 60 ? 9 : 4; // it shows the genre where the sound is too quiet to
   const wave = height - top - band - 3;
@@ -20,6 +21,7 @@ export function drawRibbon(context, { width, height, ratio, fromS, spanS, runs, 
   const shown = runs.filter((run) => run.end_s > fromS && run.start_s < fromS + spanS);
   const shape = waveShape(width, wave, top, fromS, spanS, peaks);
   shape.rect(0, height - band, width, band);
+  drawMarks(context, marks, xAt, top, height - band - 3);
   context.save();
   context.clip(shape);
   context.fillStyle = UNKNOWN.colour;
@@ -58,6 +60,16 @@ function waveShape(width, height, top, fromS, spanS, peaks) {
     shape.roundRect(x, top + (height - size) / 2, BAR, size, 1.5);
   }
   return shape;
+}
+
+function drawMarks(context, marks, xAt, top, foot) {
+  for (const [start_s, end_s] of marks) {
+    const [left, width] = [xAt(start_s), xAt(end_s) - xAt(start_s)];
+    context.fillStyle = "#39424e";
+    context.fillRect(left, top, width, foot - top);
+    context.fillStyle = "#fff";
+    context.fillRect(left, foot, width, 2);
+  }
 }
 
 function drawNames(context, runs, xAt, width, name) {

@@ -13,11 +13,11 @@ export function listRuns(list, runs, looks, onPlay, words = WORDS) {
       const button = make("button", "timeline-run");
       button.type = "button";
       button.dataset.startS = run.start_s;
-      const span = `${formatTime(run.start_s)}\u2013${formatTime(run.end_s)}`;
+      const [from, to] = [formatTime(run.start_s), formatTime(run.end_s)];
       const confidence = run.label === SILENCE ? NaN : run.confidence;
       button.append(
         swatch(looks.get(run.label)),
-        make("span", "timeline-run-span", span),
+        make("span", "timeline-run-span", from === to ? from : `${from}\u2013${to}`),
         make("span", "timeline-run-label", inWords(run.label, words)),
         make("span", "timeline-run-confidence", percent(confidence)),
       );

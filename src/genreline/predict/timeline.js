@@ -12,6 +12,7 @@
  *     classes: ["blues", "jazz"],   // or later, by setClasses
  *     durationS: 213.4,             // or null: the time axis grows with the data until setDuration
  *     onSeek: (second) => {},       // click, drag or keys chose a time; the view's cursor is there already
+ *     onWindow: (fromS, windowS) => {},   // it was zoomed or scrolled
  *     words: WORDS,                 // of words.js, or others
  *   });
  *   view.add([{ start_s: 0, end_s: 1, label: "jazz", confidence: 0.8, probabilities: { blues: 0.2, jazz: 0.8 } }]);
@@ -30,8 +31,10 @@
  *   view.setRaw(true);              // show each second's label as of it alone (label_raw), where there is one
  *   view.showLanes(true);           // the probabilities
  *   view.zoom(2, 12.5);             // shows half as many seconds, with that second where it is
+ *   view.setWindow(12.5, 30);       // shows half a minute from there on, or everything with null; does not call onWindow
+ *   view.setMarks([[3, 4]]);        // a lighter ground, from second to second
  *   view.runs();                    // the runs that the ribbon shows: [{ start_s, end_s, label, confidence }, ...]
- *   view.cursorS, view.durationS, view.classes, view.looks, view.peaks, view.hasRaw
+ *   view.cursorS, view.durationS, view.classes, view.looks, view.peaks, view.hasRaw, view.window
  *
  * A click or a drag seeks; so do the arrow keys: left and right by 1 s, up and down (or with Shift) by 10 s; Home, End.
  * The keys + and -, and the wheel with Ctrl, zoom; the wheel sideways, or with Shift, scrolls.
@@ -48,8 +51,8 @@ const SPANS_S = [30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200]; //
 const LEAST_S = 10; // in sight, when zoomed in as far as possible
 
 export class Timeline {
-  constructor(element, { classes = [], durationS = null, onSeek = () => {}, words = WORDS, lanes = true } = {}) {
-    this.onSeek = onSeek;
+  constructor(element, { classes = [], durationS = null, onSeek = () => {}, onWindow = () => {}, words = WORDS, lanes = true } = {}) {
+    Object.assign(this, { onSeek, onWindow });
     this.durationS = durationS;
     this.cursorS = 0;
     this._words = words;
@@ -92,6 +95,7 @@ export class Timeline {
     this.hasRaw = false;
     this._hasAllPeaks = false;
     this._summary = null;
+    this._marks = [];
     this._fromS = 0;
     this._windowS = null; // how many seconds are in sight, or null for all
     this.setCursor(0);
@@ -122,10 +126,24 @@ export class Timeline {
     this.cursorS = Math.min(Math.max(0, second), this._endOfAxisS());
     if (this._windowS) {
       const before = this.cursorS - this._fromS;
-      if (before < 0 || before > this._windowS) this._fromS = this._bounded(this.cursorS - 0.1 * this._windowS);
-      if (before < 0 || before > this._windowS) this._redraw();
+      if (before < 0 || before > this._windowS) this._scrollTo(this.cursorS - 0.1 * this._windowS);
     }
     this._showCursor();
+  }
+
+  setMarks(spans) {
+    this._marks = spans;
+    this._redraw();
+  }
+
+  get window() {
+    return [this._fromS, this._windowS];
+  }
+
+  setWindow(fromS, windowS) {
+    this._windowS = windowS;
+    this._fromS = this._bounded(fromS);
+    this._redraw();
   }
 
   setSummary(summary) {
@@ -148,8 +166,7 @@ export class Timeline {
     const share = (aroundS - this._fromS) / this._spanS();
     const windowS = Math.max(this._spanS() / factor, Math.min(LEAST_S, this._endOfAxisS()));
     this._windowS = windowS < this._endOfAxisS() * 0.999 ? windowS : null;
-    this._fromS = this._bounded(aroundS - share * this._spanS());
-    this._redraw();
+    this._scrollTo(aroundS - share * this._spanS());
   }
 
   at(second) {
@@ -215,6 +232,7 @@ export class Timeline {
   _scrollTo(fromS) {
     this._fromS = this._bounded(fromS);
     this._redraw();
+    this.onWindow(this._fromS, this._windowS);
   }
 
   _makeTools() {
@@ -364,7 +382,8 @@ export class Timeline {
     context.scale(ratio, ratio);
     const runs = runsOf(this._rows, (row) => this._label(row));
     const name = (label) => inWords(label, this._words);
-    drawRibbon(context, { width, height, ratio, fromS, spanS, runs, peaks: this.peaks, looks: this.looks, name });
+    const [peaks, looks, marks] = [this.peaks, this.looks, this._marks];
+    drawRibbon(context, { width, height, ratio, fromS, spanS, runs, peaks, looks, name, marks });
   }
 
   /** Ticks at round times, as many as there is room for. */
@@ -375,7 +394,7 @@ export class Timeline {
     for (let second = Math.ceil(fromS / step) * step; second <= fromS + spanS; second += step) {
       const tick = make("span", "timeline-tick", formatTime(second, hours));
       tick.classList.toggle("timeline-tick-first", second === fromS);
-      tick.classList.toggle("timeline-tick-last", second > fromS + 0.98 * spanS);
+      tick.classList.toggle("timeline-tick-last", ((fromS + spanS - second) / spanS) * width < (hours ? 30 : 18));
       tick.style.left = `${(100 * (second - fromS)) / spanS}%`;
       ticks.push(tick);
     }

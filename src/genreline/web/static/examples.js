@@ -6,8 +6,6 @@ import { ask } from "./service.js";
 import { exampleSong } from "./song.js";
 import { formatTime } from "./words.js";
 
-const [WIDTH, HEIGHT, RATIO] = [300, 64, 2];
-
 /** Fill a list with a card for each example; `onShow` gets the song of the one that is pressed. */
 export async function showExamples(list, onShow) {
   const songs = await Promise.all((await ask("v1/examples")).map(exampleSong));
@@ -30,13 +28,16 @@ function cardOf(song, onShow) {
 
 function pictureOf({ durationS, result }) {
   const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [WIDTH * RATIO, HEIGHT * RATIO];
   canvas.setAttribute("aria-hidden", "true");
-  const context = canvas.getContext("2d");
-  context.scale(RATIO, RATIO);
   const runs = runsOf(result.seconds, (second) => second.label);
   const peaks = result.seconds.flatMap((second) => second.peaks);
   const looks = looksOf(result.classes);
-  drawRibbon(context, { width: WIDTH, height: HEIGHT, ratio: RATIO, fromS: 0, spanS: durationS, runs, peaks, looks });
+  new ResizeObserver(([{ contentRect: { width, height } }]) => {
+    const ratio = devicePixelRatio || 1;
+    [canvas.width, canvas.height] = [width * ratio, height * ratio];
+    const context = canvas.getContext("2d");
+    context.scale(ratio, ratio);
+    drawRibbon(context, { width, height, ratio, fromS: 0, spanS: durationS, runs, peaks, looks });
+  }).observe(canvas);
   return canvas;
 }

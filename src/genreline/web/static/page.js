@@ -27,7 +27,6 @@ const list = new SongList({
 });
 let limits = null;
 let recording = null; // { song, live } of the last recording
-let shownBefore = null; // what was shown before the song that was opened last
 
 // Choosing ------------------------------------------------------------------------------------------------------------
 
@@ -38,6 +37,7 @@ async function prepare() {
   const nameOf = (name) => (name.startsWith("composed") ? text.composedOnly(name) : name);
   byId("model").replaceChildren(...models.map(({ name }) => new Option(nameOf(name), name)));
   byId("model").value = models.find((model) => model.default).name;
+  view.second.setModels(byId("model").options, limits);
   byId("bounds").textContent = text.bounds(Math.round(limits.max_duration_s / 60), Math.round(limits.max_bytes / 1e6));
   byId("link").hidden = !limits.urls;
   await examples;
@@ -55,16 +55,17 @@ for (const type of ["dragenter", "dragover", "dragleave", "drop"]) {
     document.body.classList.toggle("dropping", type === "dragenter" || type === "dragover");
     if (type !== "drop") return;
     const isLink = event.dataTransfer.types.includes("text/uri-list");
+    const link = event.dataTransfer.getData("URL");
     const files = await filesIn(event.dataTransfer);
     if (files.length) open(files);
+    else if (link && limits?.urls) openLink(link);
     else showError(new Problem(isLink ? text.droppedLink : text.noFiles));
   });
 }
 
 byId("link").addEventListener("submit", (event) => {
   event.preventDefault();
-  const url = byId("url").value;
-  start([new Song({ url, name: url })]);
+  openLink(byId("url").value);
 });
 
 recordWith(byId("record"), {
@@ -94,6 +95,10 @@ function open(files) {
   return start(files.map((file) => new Song({ file, name: file.name })));
 }
 
+function openLink(url) {
+  return start([new Song({ url, name: url })]);
+}
+
 /** Show a song that is recognized already. */
 function showReady(song, status) {
   showError(null);
@@ -106,11 +111,11 @@ function showReady(song, status) {
 // Recognizing ---------------------------------------------------------------------------------------------------------
 
 /** Take songs into the list, show the first of them, and have all recognized. */
-async function start(songs, before = view.song) {
+async function start(songs) {
   if (!limits) await ready; // a song was chosen before the service answered
   if (!limits || !songs.length) return;
   showError(null);
-  shownBefore = before;
+  for (const song of songs) if (song !== view.song) song.before ??= view.song;
   if (location.hash) history.replaceState(null, "", location.pathname); // it is another song's
   view.show(songs[0]);
   list.add(songs);
@@ -141,7 +146,7 @@ async function recognize(song) {
 function startRecording(rateHz) {
   const song = Object.assign(new Song({ name: text.recordingTitle }), { isRecording: true });
   view.playback.audio.pause();
-  shownBefore = view.song;
+  song.before = view.song;
   view.show(song);
   showError(null);
   setDownloads(false);
@@ -170,7 +175,7 @@ async function endRecording(file) {
     if (view.song === song) choose(song);
   } catch {
     song.state = "waiting";
-    start([song], shownBefore);
+    start([song]);
   }
 }
 
@@ -193,13 +198,13 @@ function finish(song) {
 
 /** Say why a song was not recognized. If nothing came of it, the song that was shown before comes back. */
 function fail(song, error) {
-  const shown = song.result ? song : shownBefore?.result && shownBefore;
+  let shown = song;
+  while (shown && !shown.result && shown.state === "failed") shown = shown.before;
   if (!shown) view.close();
   else if (shown === song) view.restart();
   else view.show(shown);
-  setDownloads(Boolean(shown?.result.summary));
+  setDownloads(Boolean(shown?.result?.summary));
   showError(error, shown && shown !== song ? text.kept(shown.title) : "");
-  byId("progress").hidden = true;
 }
 
 // Saving and showing --------------------------------------------------------------------------------------------------
@@ -246,12 +251,13 @@ function showError(error, more = "") {
   if (error && !(error instanceof Problem)) console.error(error);
   if (error) showStatus("");
   const sentence = error instanceof Problem ? error.message : text.broken;
-  byId("error").textContent = error ? `${sentence}${more}` : "";
+  const stop = more && !/[.!;]$/.test(sentence) ? "." : "";
+  byId("error").textContent = error ? `${sentence}${stop} ${more}`.trim() : "";
 }
 
 setDownloads(false);
 const ready = prepare().catch((error) => {
-  showError(error instanceof Problem && navigator.onLine ? new Problem(text.serviceAway) : error);
+  showError(error.message === text.unreachable ? new Problem(text.serviceAway) : error);
   const again = document.createElement("button");
   again.textContent = text.tryAgain;
   again.addEventListener("click", () => location.reload());

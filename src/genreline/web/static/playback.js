@@ -3,7 +3,7 @@
 import { text } from "./strings.js";
 import { formatTime } from "./words.js";
 
-const OWN_USE_OF_SPACE = "input:not([type=checkbox], [type=range]), textarea, select, button, a, [contenteditable]";
+const OWN_USE_OF_SPACE = "input:not([type=range]), textarea, select, button, a, [contenteditable]";
 
 export class Playback {
   /** `onTime` gets the place in seconds, with every frame while it plays. */
@@ -82,6 +82,6 @@ export class Playback {
     if (event.key !== " " || event.ctrlKey || event.metaKey || event.altKey || !this._address) return;
     if (event.target.closest(OWN_USE_OF_SPACE) || document.querySelector("dialog[open]")) return;
     event.preventDefault();
-    this.toggle();
+    if (!event.repeat) this.toggle();
   }
 }

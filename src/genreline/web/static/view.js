@@ -1,13 +1,13 @@
 /* The song that is shown: its title, verdict, timeline, legend and runs. */
 
 import { outline } from "./outline.js";
-import { swatch } from "./palette.js";
 import { Playback } from "./playback.js";
 import { listRuns } from "./runs.js";
-import { ranked } from "./song.js";
+import { SecondModel } from "./second.js";
 import { text } from "./strings.js";
 import { Timeline } from "./timeline.js";
-import { formatTime, inWords, percent, SILENCE } from "./words.js";
+import { fillLegend, noteOf, verdictOf } from "./verdict.js";
+import { formatTime } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -15,11 +15,14 @@ export class SongView {
   constructor() {
     this.song = null;
     this._frame = 0;
+    const onSeek = (second) => this.playback.seek(second);
     this.timeline = new Timeline(byId("timeline"), {
-      onSeek: (second) => this.playback.seek(second),
+      onSeek,
+      onWindow: (fromS, windowS) => this.second.timeline?.setWindow(fromS, windowS),
       words: text.timeline,
       lanes: false,
     });
+    this.second = new SecondModel(this.timeline, onSeek);
     this.playback = new Playback({
       audio: byId("audio"),
       button: byId("play"),
@@ -27,6 +30,7 @@ export class SongView {
       volume: byId("volume"),
       onTime: (second) => {
         this.timeline.setCursor(second);
+        this.second.timeline?.setCursor(second);
         this._markRun();
       },
       onUnplayable: () => this._showUnplayable(text.unplayable),
@@ -38,12 +42,15 @@ export class SongView {
     });
     byId("raw").addEventListener("change", ({ target }) => {
       this.timeline.setRaw(target.checked);
+      this.second.timeline?.setRaw(target.checked);
+      this.second.update();
       this._listRuns();
     });
     byId("lanes").addEventListener("click", ({ currentTarget }) => {
       const open = currentTarget.getAttribute("aria-expanded") === "false";
       currentTarget.setAttribute("aria-expanded", String(open));
       this.timeline.showLanes(open);
+      this.second.timeline?.showLanes(open);
     });
   }
 
@@ -59,6 +66,7 @@ export class SongView {
     if (song.soundUrl && !song.file) this._loadSound(song).catch(() => this._showUnplayable(text.unreachable));
     if (song.url) this._showUnplayable(text.linkPlays);
     byId("player").classList.toggle("silent", Boolean(song.url || song.isShared));
+    this.second.show(song);
     this.restart();
     if (song.peaks) this.timeline.setPeaks(song.peaks);
     else if (song.file) this._outline(song);
@@ -77,6 +85,7 @@ export class SongView {
   /** Show no song. */
   close() {
     this.song = null;
+    this.second.show(null);
     byId("song").hidden = true;
     document.body.classList.remove("has-song");
   }
@@ -93,6 +102,8 @@ export class SongView {
     byId("progress").removeAttribute("value");
     this._clearRuns();
     if (result) this.timeline.add(result.seconds);
+    this.second.timeline?.setWindow(...this.timeline.window);
+    this.second.update();
     if (result?.summary) this.finish();
     this.timeline.setCursor(this.playback.audio.currentTime || (this.song.url ? cursorS : 0));
     this._drawLegend();
@@ -120,6 +131,7 @@ export class SongView {
     this._listRuns();
     this._showVerdict(summary);
     this._drawLegend();
+    this.second.show(this.song); // a recording can be sent now
   }
 
   _setTitle(title) {
@@ -148,40 +160,12 @@ export class SongView {
   }
 
   _showVerdict(summary) {
-    const name = (label) => inWords(label, text.timeline);
-    const duration = formatTime(summary.duration_s);
-    const { first, second, isUnsure } = ranked(summary);
-    const { dominant } = summary;
-    let sentence;
-    if (!first) sentence = text.onlySilence(name(SILENCE), duration); // silence is no class
-    else if (isUnsure) {
-      const shares = [first, second].map(([, share]) => percent(share)).join(text.and);
-      sentence = text.isUnsure(text.unsure(name(first[0]), name(second[0])), shares, duration);
-    } else {
-      sentence = (dominant === "not_music" ? text.isNoMusic : text.sounds)(name(dominant), percent(first[1]), duration);
-      sentence.push(second ? text.next(name(second[0]), percent(second[1])) : text.nothingNext);
-    }
-    const strong = document.createElement("strong");
-    strong.textContent = sentence[1];
-    byId("verdict").replaceChildren(sentence[0], strong, ...sentence.slice(2));
-    byId("note").textContent = text.notes[isUnsure ? "unsure" : dominant] ?? "";
+    byId("verdict").replaceChildren(...verdictOf(summary));
+    byId("note").textContent = noteOf(summary);
   }
 
   _drawLegend() {
-    const { timeline } = this;
-    const labels = new Set(timeline.runs().map((run) => run.label));
-    const isSilent = timeline.dominant() === SILENCE; // whose probabilities say nothing
-    const entries = timeline.overall().map(([label, share]) => [label, isSilent ? "" : percent(share)]);
-    if (labels.has(SILENCE)) entries.push([SILENCE, ""]);
-    byId("legend").replaceChildren(
-      ...entries.map(([label, share]) => {
-        const item = document.createElement("li");
-        item.classList.toggle("absent", !labels.has(label));
-        item.classList.toggle("dominant", label === timeline.dominant());
-        item.append(swatch(timeline.looks.get(label)), `${inWords(label, text.timeline)} ${share}`);
-        return item;
-      }),
-    );
+    fillLegend(byId("legend"), this.timeline);
   }
 
   _listRuns() {
