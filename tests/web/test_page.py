@@ -451,6 +451,23 @@ def test_two_models_side_by_side(service, open_service, until, shared):
     assert page.evaluate(f"({MARKED})(0, {first.duration_s})") == []
 
 
+def test_both_ribbons_are_in_sight_on_a_phone(service, open_service, until, song):
+    page = open_service(service, **{**PHONE, "viewport": {"width": 390, "height": 844}}, reduced_motion="reduce")
+    choose(page, song)
+    until(page, DONE)
+    page.select_option("#second-model", "course-fnn")
+    until(page, "document.getElementById('agreement').textContent")
+    sides = page.evaluate(
+        """() => [...document.querySelectorAll(".timeline-ribbon")].map((ribbon) => {
+          const { top, bottom } = ribbon.getBoundingClientRect();
+          return [top, bottom];
+        })"""
+    )
+    assert all(0 <= top < bottom <= 844 for top, bottom in sides), sides
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert violations(page) == []
+
+
 def test_a_second_model_that_fails_leaves_the_first(service, open_service, open_page, until, song):
     page = open_service(service)
     choose(page, song)
@@ -801,6 +818,9 @@ def test_a_link_is_heard(lax, open_service, until):
     page.click("#link button")
     until(page, DONE)
     assert page.locator("#play").is_hidden()
+    page.select_option("#second-model", "genres7-cnn")  # which has it fetched again
+    until(page, "document.getElementById('agreement').textContent.includes('genres7-cnn')")
+    page.select_option("#second-model", "")
     page.locator(".timeline-slider").press("ArrowUp")
     page.select_option("#model", "course-fnn")
     until(page, "document.getElementById('status').textContent.includes('course-fnn')")

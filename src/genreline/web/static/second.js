@@ -2,6 +2,7 @@
 
 import { runsOf } from "./ribbon.js";
 import { Problem } from "./service.js";
+import { bringToTop } from "./sight.js";
 import { Song } from "./song.js";
 import { text } from "./strings.js";
 import { Timeline } from "./timeline.js";
@@ -55,13 +56,14 @@ export class SecondModel {
     byId("song").classList.toggle("compared", Boolean(model));
     byId("second-name").textContent = model;
     byId("second-verdict").textContent = "";
-    byId("second-legend").replaceChildren();
+    for (const part of ["second-timeline", "second-legend"]) byId(part).replaceChildren();
     this.update();
     if (!model) return;
     const { file, url, soundUrl, title } = this._song;
     const twin = (this._twin = new Song({ file, url, soundUrl, name: title }));
     const timeline = (this.timeline = this._makeTimeline(model));
     byId("second-verdict").textContent = url ? text.fetching : text.recognizing;
+    if (byId("second-timeline").getBoundingClientRect().bottom > innerHeight) bringToTop(byId("first-model"));
     try {
       await twin.recognize(model, this._limits, (event, data) => {
         if (twin !== this._twin) return;

@@ -4,6 +4,7 @@ import { outline } from "./outline.js";
 import { Playback } from "./playback.js";
 import { listRuns } from "./runs.js";
 import { SecondModel } from "./second.js";
+import { bringToTop } from "./sight.js";
 import { text } from "./strings.js";
 import { Timeline } from "./timeline.js";
 import { fillLegend, noteOf, verdictOf } from "./verdict.js";
@@ -201,8 +202,6 @@ export class SongView {
   /** On a phone the timeline would begin to fill below what can be seen. */
   _comeIntoSight() {
     const { top } = byId("song").getBoundingClientRect();
-    if (top >= 0 && top < innerHeight / 3) return;
-    const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth";
-    byId("song").scrollIntoView({ block: "start", behavior });
+    if (top < 0 || top > innerHeight / 3) bringToTop(byId("song"));
   }
 }
