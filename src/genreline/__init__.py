@@ -6,10 +6,24 @@ it is first used, so that `import genreline` and `genreline --help` answer at on
 
 import os
 from importlib.metadata import version
+from typing import Any
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from genreline.errors import MissingError
+
+_import_name, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported. Raises MissingError if it needs a package that is not installed."""
+    try:
+        return _import_name(name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("genreline"):
+            raise
+        raise MissingError.of(f"genreline.{name}", error) from error
+
 
 __version__ = version("genreline")
 

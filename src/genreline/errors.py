@@ -43,7 +43,7 @@ class CheckpointError(GenrelineError):
     """A model folder that is missing, incomplete, damaged or made by another version."""
 
 
-class MissingError(GenrelineError):
+class MissingError(GenrelineError, ImportError):
     """A package that this part of genreline needs, and that `pip install genreline` alone does not bring."""
 
     @classmethod

@@ -102,11 +102,21 @@ def test_predicting_needs_no_torch_and_training_says_that_it_does(tmp_path, song
         assert "pip install 'genreline[train]'" in line
 
 
-def without_torch(*arguments, cwd, **options):
+@pytest.mark.slow
+def test_a_name_that_needs_torch_says_so(tmp_path):
+    done = without_torch(cwd=tmp_path, command=["-c", "from genreline import Recognizer, fit"])
+    last = done.stderr.decode().splitlines()[-1]
+    assert last == (
+        "genreline.errors.MissingError: genreline.fit: torch is missing; pip install 'genreline[train]' brings it"
+    )
+
+
+def without_torch(*arguments, cwd, command=("-m", "genreline"), **options):
     """The command line, and its workers, where PyTorch and what only training needs are not installed."""
     (cwd / "blocker").mkdir(exist_ok=True)
     (cwd / "blocker" / "sitecustomize.py").write_text(BLOCKER)  # which every Python imports when it starts
     path = os.pathsep.join([str(cwd / "blocker"), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = [sys.executable, "-m", "genreline", *arguments]
     environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200"}
-    return subprocess.run(command, capture_output=True, check=False, cwd=cwd, env=environment, **options)
+    return subprocess.run(
+        [sys.executable, *command, *arguments], capture_output=True, check=False, cwd=cwd, env=environment, **options
+    )
