@@ -1,9 +1,12 @@
-"""What a listener waits for and installs: `python benchmarks/listen.py [--before CHECKOUT] [--rounds 5] [--songs 24]`.
+"""What a listener waits for and installs:
+
+    python benchmarks/listen.py [--before CHECKOUT] [--rounds 5] [--songs 24] [--hours 3]
 
 Each round starts the programs that are compared one after another, so that a busy machine is busy for both: this
 version by ONNX Runtime, and an earlier checkout's or, without one, this one by PyTorch. It times `genreline predict`
-of a song of four minutes, and of a folder of songs of half a minute, with the start of the process; and it reads the
-memory of a worker of the service. Writes results/listen.json and results/listen.md.
+of a song of four minutes, and of a folder of songs of half a minute, with the start of the process, and of a recording
+of hours beside its decoder alone; and it reads the memory of a worker of the service. Writes results/listen.json and
+results/listen.md.
 """
 
 import argparse
@@ -39,6 +42,18 @@ JOBS = {
 }
 
 
+DECODE = "import soundfile, sys\nfor _ in soundfile.blocks(sys.argv[1], 2**20, dtype='float32'): pass"
+"""A program that decodes an MP3 by libsndfile, which has libmpg123 do it."""
+
+
+def write_hours(path: Path, song: Path, hours: float) -> None:
+    """A recording of hours: a song again and again."""
+    samples, rate_hz = soundfile.read(song, dtype="float32")
+    with soundfile.SoundFile(path, "w", rate_hz, samples.shape[1], "MPEG_LAYER_III", format="MP3") as file:
+        for _ in range(round(hours * 3600 * rate_hz / len(samples))):
+            file.write(samples)
+
+
 def write_song(path: Path, duration_s: int, seed: int) -> None:
     """A chord that swells, in noise: 44.1 kHz, stereo."""
     rng, times = np.random.default_rng(seed), np.arange(duration_s * 44100) / 44100
@@ -59,9 +74,13 @@ def environment(source: Path) -> dict[str, str]:
 
 def predict(source: Path, options: list[str], songs: Iterable[Path], out: Path) -> tuple[float, float]:
     """Seconds by the clock and of processor time of one `genreline predict`, its start included."""
-    command = [sys.executable, "-m", "genreline", "predict", *map(str, songs), "--out", str(out), *options]
+    return run(["-m", "genreline", "predict", *map(str, songs), "--out", str(out), *options], source)
+
+
+def run(arguments: list[str], source: Path) -> tuple[float, float]:
+    """Seconds by the clock and of processor time of a Python program."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, env=environment(source))
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True, env=environment(source))
     seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -140,6 +159,12 @@ def summary(figures: dict) -> str:
             cells = " | ".join(f"{each:.2f}" for each in medians)
             title_of_row = title.format(n=figures["songs"]) if i == 0 else ""
             lines.append(f"| {title_of_row} | {kind} | {cells} | {by_name[ratio] / by_name['onnx']:.1f} |")
+    if hours := figures["hours"]:
+        alone, both = (statistics.median(figures["long"][name]) for name in ("decoder", "onnx"))
+        lines.append(
+            f"\nA recording of {hours:g} hours (MP3, csv): {both:.1f} s, {both / alone:.2f} times what its "
+            f"decoder alone takes, {alone:.1f} s."
+        )
     lines += ["\n| a worker of the service, MB | " + " | ".join(figures["worker_mb"]) + " |"]
     lines.append("|---|" + "---|" * len(figures["worker_mb"]))
     for key in next(iter(figures["worker_mb"].values())):
@@ -158,6 +183,7 @@ def main() -> None:
     parser.add_argument("--before", type=Path, help="a checkout of an earlier version")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--songs", type=int, default=24, help="in the folder; 0 leaves it out")
+    parser.add_argument("--hours", type=float, default=3, help="of the long recording; 0 leaves it out")
     arguments = parser.parse_args()
     compared = ways(arguments.before)
     seconds = {name: {job: [] for job in JOBS} for name in compared}
@@ -176,12 +202,23 @@ def main() -> None:
                     song = folder / ("many" if job == "many" else "song.mp3")
                     seconds[name][job].append(predict(source, [*options, *chosen], [song], folder / "out"))
                     print(number, name, job, *(f"{each:.2f}" for each in seconds[name][job][-1]), flush=True)
+        long: dict[str, list[float]] = {"decoder": [], "onnx": []}
+        if arguments.hours:
+            recording = folder / "hours.mp3"
+            write_hours(recording, folder / "song.mp3", arguments.hours)
+            source, options = compared["onnx"]
+            for _ in range(arguments.rounds):
+                long["decoder"].append(run(["-c", DECODE, str(recording)], source)[0])
+                long["onnx"].append(predict(source, [*options, "--formats", "csv"], [recording], folder / "out")[0])
+                print("hours", *(each[-1] for each in long.values()), flush=True)
         sources = {name: source for name, (source, _) in compared.items() if name != "torch"}
         memory = {name: worker_mb(source, folder / "song.mp3") for name, source in sources.items()}
     figures = {
         "rounds": arguments.rounds,
         "songs": arguments.songs,
         "load": statistics.median(load),
+        "hours": arguments.hours,
+        "long": long,
         "seconds": seconds,
         "worker_mb": memory,
         "installed_mb": {"predict": installed_mb(), "train": installed_mb("train")},
