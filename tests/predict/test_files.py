@@ -186,10 +186,10 @@ def test_a_pipe_is_read_once_for_all_formats(tmp_path):
 
 @pytest.mark.slow
 def test_a_song_whose_decoder_never_returns_fails_alone(tmp_path, monkeypatch):
-    """Its process takes more processor time than it may: here a second, which importing torch takes already."""
+    """Its process takes more processor time than it may: here a second, in which an hour cannot be predicted."""
     songs = [tmp_path / "hangs.wav", tmp_path / "song.wav"]
-    for path in songs:
-        write(path)
+    write(songs[0], seconds=3600)
+    write(songs[1])
     monkeypatch.setattr("genreline.predict.files.decoding_s", lambda path: 1.0 if path == songs[0] else 600.0)
     records = dict(predict_files(find_songs(songs, tmp_path / "out"), MODEL, ("csv",), jobs=1, engine="torch"))
     assert records[0]["error"] == f"{songs[0]}: its process took more than 1 s of processor time; leave it out"
