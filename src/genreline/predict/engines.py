@@ -1,5 +1,6 @@
 """What predicts a second: a model's graph by ONNX Runtime, or its network by PyTorch, which may not be installed."""
 
+import os
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,7 +51,7 @@ class Graph:
     """A model folder's ONNX graph, run by ONNX Runtime: an engine that needs no PyTorch.
 
     Args:
-        n_threads: that it may use (default: one for each core).
+        n_threads: that it may use (default: one for each core but one, which decodes meanwhile).
 
     Raises:
         CheckpointError: the folder has no graph, or it cannot be run.
@@ -66,7 +67,7 @@ class Graph:
         self.metrics, self.calibration = description.metrics, description.calibration
         options = SessionOptions()
         options.log_severity_level = 4  # its errors are raised, too
-        options.intra_op_num_threads = n_threads or 0
+        options.intra_op_num_threads = n_threads or max(1, _n_cores() - 1)
         options.inter_op_num_threads = 1
         # A thread that waits must not spin: the decoder, or another worker, has use for its core.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -88,12 +89,18 @@ class Graph:
         return np.concatenate(rows)
 
 
+def _n_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def load_engine(model: str | Path, engine: str | None = None, n_threads: int | None = None) -> Engine:
     """Load a model folder, or a model that ships by its name.
 
     Args:
         engine: `onnx` or `torch`. Default: `onnx` if the folder has a graph, else `torch`.
-        n_threads: that predicting may use, of PyTorch all of the process (default: one for each core).
+        n_threads: that predicting may use, of PyTorch all of the process. Default: one for each core; ONNX Runtime
+            leaves one core to the decoder.
 
     Raises:
         CheckpointError: there is no such model, or it is damaged.

@@ -65,7 +65,7 @@ class Recognizer:
 
         Args:
             engine: what predicts, `onnx`, which needs no PyTorch, or `torch` (default: `onnx` if there is a graph).
-            n_threads: that predicting may use (default: one for each core).
+            n_threads: that predicting may use (`load_engine`).
 
         Raises:
             CheckpointError: there is no such model, or it is damaged.
