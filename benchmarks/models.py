@@ -127,8 +127,8 @@ def report(lines: list[dict[str, Any]]) -> str:
         "# Models\n",
         "Made by `python benchmarks/models.py GENRES8` from [models.jsonl](models.jsonl): "
         f"data {first['data'][:12]}, one thread of a CPU, torch {first['versions']['torch']}, commit {commits}. "
-        "Means ± standard deviations over seeds. genres7-cnn does not know the class `not_music`, so it is judged on "
-        "music alone, an easier task.\n",
+        "Means ± standard deviations over seeds. genres7-cnn does not know the class `not_music`, so it is evaluated "
+        "on music alone, an easier task.\n",
         "<!-- --8<-- [start:tables] -->\n",
         "## By set\n",
         row("model", "seeds", "set", "macro F1, seconds", "right, seconds", "macro F1, tracks", "right, tracks"),

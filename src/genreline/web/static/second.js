@@ -113,11 +113,11 @@ export class SecondModel {
 
 /**
  * Two results of one song: the first's seconds whose labels differ, as a Set, and on which share of the seconds they agree;
- * of those only in which both hear something. `key` is the label that counts, where a second has it.
+ * of those only in which both find sound. `key` is the label that counts, where a second has it.
  */
 function compare(one, other, key) {
   const labels = [one, other].map(({ seconds }) => seconds.map((second) => second[key] ?? second.label));
-  const heard = labels[0].flatMap((label, i) => ([label, labels[1][i] ?? SILENCE].includes(SILENCE) ? [] : [i]));
-  const different = heard.filter((i) => labels[0][i] !== labels[1][i]);
-  return { different: new Set(different.map((i) => one.seconds[i])), share: 1 - different.length / heard.length };
+  const sounding = labels[0].flatMap((label, i) => ([label, labels[1][i] ?? SILENCE].includes(SILENCE) ? [] : [i]));
+  const different = sounding.filter((i) => labels[0][i] !== labels[1][i]);
+  return { different: new Set(different.map((i) => one.seconds[i])), share: 1 - different.length / sounding.length };
 }
