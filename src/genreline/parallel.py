@@ -214,8 +214,12 @@ def _work(items: Connection, function: Callable[[Any], Any], dies_with_parent: b
     _start_worker(dies_with_parent)
     try:
         _work_off(items, function)
+        code = 0
     except SystemExit:
-        os._exit(1)  # at once, because torch's teardown takes a while
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # at once: torch's teardown takes a while, and a signal in Python's would print a traceback
 
 
 def _work_off(items: Connection, function: Callable[[Any], Any]) -> None:
