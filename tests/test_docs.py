@@ -184,3 +184,8 @@ def test_the_example_of_a_study_is_one(tmp_path):
     table = text[text.index("### A study of your own") :]
     documented = {name for row in re.findall(r"^\| (`.*?) \|", table, re.M) for name in re.findall(r"`([^`]+)`", row)}
     assert documented == fields
+
+
+def test_what_training_brings_is_what_the_study_found():
+    for variant in ("assignment", "cnn", "resnet"):
+        assert spread(study("beyond", variant, "test_f1_macro")) in " ".join(PAGES["models.md"].split())
