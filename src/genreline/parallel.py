@@ -35,6 +35,11 @@ _PR_SET_PDEATHSIG = 1  # of Linux' prctl
 _RETRIES = 5  # of an item whose Ray worker or node died; one that kills its worker every time is an error
 
 
+def n_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def map_unordered(
     function: Callable[[Item], Result],
     items: Iterable[Item],
@@ -198,7 +203,7 @@ def _without_main(function: Callable[[Any], Any]) -> Iterator[None]:
     """
     while isinstance(function, functools.partial):
         function = function.func
-    if function.__module__ == "__main__":
+    if getattr(function, "__module__", None) == "__main__":
         yield
         return
     main = sys.modules["__main__"]

@@ -72,14 +72,13 @@ def prepare(
     without the suffix of an audio file are passed over. Audio that cannot be decoded is left out and listed, and the
     exit code is then 1.
     """
-    import os
-
     from genreline.audio.names import describe_passed_over
     from genreline.data.prepare import MANIFEST, SPLIT_FILE
     from genreline.data.prepare import prepare as prepare_dataset
+    from genreline.parallel import n_cores
 
     kinds = [kind.strip() for kind in features.split(",") if kind.strip()]
-    n_jobs = jobs or os.cpu_count() or 1
+    n_jobs = jobs or n_cores()
     with progress_bar() as progress:
         show = _PrepareProgress(progress)
         manifest = prepare_dataset(source, out, kinds, seed, split, strict, n_jobs, backend.value, ray_address, show)

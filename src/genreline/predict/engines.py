@@ -1,6 +1,5 @@
 """What predicts a second: a model's graph by ONNX Runtime, or its network by PyTorch, which may not be installed."""
 
-import os
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genreline.errors import CheckpointError, ConfigError, MissingError, first_line
+from genreline.parallel import n_cores
 from genreline.train.folder import Calibration, Description, read_description
 
 ENGINES = ("onnx", "torch")
@@ -67,7 +67,7 @@ class Graph:
         self.metrics, self.calibration = description.metrics, description.calibration
         options = SessionOptions()
         options.log_severity_level = 4  # its errors are raised, too
-        options.intra_op_num_threads = n_threads or max(1, _n_cores() - 1)
+        options.intra_op_num_threads = n_threads or max(1, n_cores() - 1)
         options.inter_op_num_threads = 1
         # A thread that waits must not spin: the decoder, or another worker, has use for its core.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -87,11 +87,6 @@ class Graph:
             for i in range(0, len(seconds), _BATCH)
         ]
         return np.concatenate(rows)
-
-
-def _n_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def load_engine(model: str | Path, engine: str | None = None, n_threads: int | None = None) -> Engine:

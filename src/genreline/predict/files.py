@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from genreline.audio.names import SUFFIXES, describe_passed_over, find_audio, title_of
 from genreline.errors import AudioError, ConfigError, DataError, GenrelineError, TruncatedError, first_line
-from genreline.parallel import decoding_s, map_unordered
+from genreline.parallel import decoding_s, map_unordered, n_cores
 
 if TYPE_CHECKING:
     from genreline.predict.recognizer import Recognizer
@@ -102,7 +102,7 @@ def find_songs(
 
 def default_jobs(n_songs: int) -> int:
     """How many processes suit so many songs: one for every eight, at most one for each core."""
-    return max(1, min(os.cpu_count() or 1, -(-n_songs // _SONGS_A_PROCESS)))
+    return max(1, min(n_cores(), -(-n_songs // _SONGS_A_PROCESS)))
 
 
 def predict_files(

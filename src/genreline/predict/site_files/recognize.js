@@ -135,7 +135,8 @@ export function verdictOf(seconds, overall, { unsure_margin, unsure_margins }) {
   if (seconds.every(({ label }) => label === SILENCE)) return [SILENCE, SILENCE];
   const [first, second] = Object.entries(overall).sort(([, a], [, b]) => b - a);
   const words = ([name]) => name.replaceAll("_", " ");
-  const isUnsure = second && first[1] - second[1] < (unsure_margins[first[0]] ?? unsure_margin);
+  const margin = Object.hasOwn(unsure_margins, first[0]) ? unsure_margins[first[0]] : unsure_margin;
+  const isUnsure = second && first[1] - second[1] < margin;
   return [first[0], isUnsure ? `unsure between ${words(first)} and ${words(second)}` : words(first)];
 }
 
