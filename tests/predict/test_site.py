@@ -15,6 +15,7 @@ from genreline.audio.decode import decode
 from genreline.demo.music import Track, write_track
 from genreline.errors import CheckpointError, ConfigError, GenrelineError
 from genreline.predict.site import write_site
+from genreline.predict.timeline import Timeline
 
 RATE_HZ = 44100
 
@@ -81,6 +82,38 @@ def test_the_browser_recognizes_what_python_does(site, song, open_page, until, t
         assert np.allclose(*shares, atol=0.01), name
     assert page.text_content("#verdict").startswith(timeline.verdict)
     assert page.locator("#runs li").count() == len(timeline.runs())
+
+
+@pytest.mark.slow
+def test_the_browser_finds_several_labels_as_python_does(site, open_page):
+    """What stands behind the graph, for a multi-label model's rows; null is a second without sound."""
+    names, thresholds = ("bass", "drums", "voice"), (0.5, 0.25, 0.75)
+    rows = [[0.875, 0.5, 0.125], [0.625, 0.125, 0.75], [0.125, 0.125, 0.25], None, [0.25, 0.75, 0.125]]
+    timeline = Timeline(
+        names,
+        [row or [0, 0, 0] for row in rows],
+        4.5,
+        is_silent=np.array([row is None for row in rows]),
+        thresholds=thresholds,
+    )
+    page = open_page(site)
+    found = page.evaluate(
+        """async ([rows, names, calibration]) => {
+          const own = await import("./recognize.js");
+          const { thresholds } = calibration;
+          const seconds = own.listSeconds(own.smooth(rows, calibration), rows, names, 4.5, thresholds);
+          const overall = own.mean(seconds, names);
+          const runs = own.runsOf(seconds, names, thresholds);
+          const verdict = own.verdictOf(seconds, overall, calibration);
+          return { runs, verdict, csv: own.toCsv(seconds, names, thresholds) };
+        }""",
+        [rows, names, {"stay": None, "thresholds": dict(zip(names, thresholds, strict=True))}],
+    )
+    assert [(run["label"], run["start_s"], run["end_s"]) for run in found["runs"]] == [
+        (run.label, run.start_s, run.end_s) for run in timeline.runs()
+    ]
+    assert found["verdict"] == [timeline.dominant, timeline.verdict]
+    assert found["csv"] == timeline.to_csv()
 
 
 @pytest.mark.slow

@@ -263,10 +263,43 @@ def test_a_link_holds_the_timeline(service, open_service, until, sound):
     assert matplotlib.image.imread(download.value.path(), "png").shape[:2] == (630, 1200)
 
 
+def test_a_link_holds_several_labels_a_second(service, open_service, until):
+    """A page has no multi-label model of its own, but shows what one has made, and hands it on."""
+    names, thresholds = ("bass", "drums", "voice"), (0.5, 0.3, 0.7)
+    rows = np.array([[60, 25, 6], [38, 6, 50], [6, 12, 19], [0, 0, 0]]) / 63
+    timeline = Timeline(names, rows, 4, "Song", "band", is_silent=np.arange(4) == 3, thresholds=thresholds)
+    content = {
+        "version": 1, "title": "Song", "model": "band", "duration_s": 4, "unsure_margin": 0, "classes": names,
+        "thresholds": thresholds, "labels": [3, 5, 0, -1], "raw": [], "peaks": [],
+        "shares": np.rint(rows * 63).astype(int).ravel().tolist(),
+    }  # fmt: skip
+    packer = zlib.compressobj(9, wbits=-15)
+    letters = base64.urlsafe_b64encode(packer.compress(json.dumps(content).encode()) + packer.flush()).decode()
+    page = open_service(service, permissions=["clipboard-read", "clipboard-write"])
+    page.evaluate("(letters) => (location.hash = `timeline=${letters}`)", letters.rstrip("="))
+    page.locator("#verdict strong").wait_for()
+    assert timeline.verdict == "bass"
+    assert page.locator("#verdict strong").inner_text().replace("\u00a0", " ") == "bass 55 %"
+    assert page.locator(".timeline-run-label").all_inner_texts() == [run.label for run in timeline.runs()]
+    assert page.locator("#legend li:not(.absent)").count() == 4  # bass, drums, voice and silence
+    page.click("#copy-link")
+    until(page, "location.hash")
+    other = page.context.new_page()
+    other.goto(page.evaluate("navigator.clipboard.readText()"))
+    other.locator("#verdict strong").wait_for()
+    for part in ("#verdict", ".timeline-run-span", ".timeline-run-label", ".timeline-run-confidence"):
+        assert other.locator(part).all_inner_texts() == page.locator(part).all_inner_texts()
+    with page.expect_download() as download:
+        page.locator("#downloads button", has_text="CSV").click()
+    with open(download.value.path()) as file:
+        assert Timeline.from_csv(file.read()).labels == timeline.labels
+
+
 HOSTILE_LINKS = [
     "!", b"", b"no deflated data", {"version": 2}, {"classes": ["a", "a"]}, {"labels": [2]}, {"labels": []},
     {"shares": [1]}, {"shares": [0, 0]}, {"shares": [1e9, 0]}, {"duration_s": 1e9}, {"peaks": ["<b>"]},
-    {"raw": [[0]]}, {"title": 1}, {"classes": ["silence", "b"]}, {"title": "x" * 10_000_000},
+    {"raw": [[0]]}, {"title": 1}, {"thresholds": [0.5]}, {"thresholds": [0.5, 2]}, {"thresholds": "ab"},
+    {"thresholds": [0, 0], "labels": [4]}, {"classes": ["silence", "b"]}, {"title": "x" * 10_000_000},
 ]  # fmt: skip
 
 

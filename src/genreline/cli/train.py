@@ -284,19 +284,25 @@ def evaluate(
         print_json(figures)
         return
     typer.echo(f"{model} on {data / split.value}: {figures['n']} seconds")
-    rows = [["by second", *(f"{figures[key]:.4f}" for key in ("loss", "f1_macro", "accuracy"))]]
+    is_multi_label = loaded.calibration.is_multi_label
+    names = {"loss": "loss", "f1_macro": "macro F1", "accuracy": "all labels right" if is_multi_label else "accuracy"}
+    of_class = {"precision": "precision", "recall": "recall", "f1": "F1"}
+    if is_multi_label:
+        names["mean_average_precision"] = "mAP"
+        of_class |= {"average_precision": "AP", "threshold": "threshold"}
+    rows = [["by second", *(f"{figures[key]:.4f}" for key in names)]]
     if by_track := figures.get("by_track"):
-        rows.append(
-            [f"by track ({by_track['n']})", *(f"{by_track[key]:.4f}" for key in ("loss", "f1_macro", "accuracy"))]
-        )
-    print_table(["", "loss", "macro F1", "accuracy"], rows)
+        rows.append([f"by track ({by_track['n']})", *(f"{by_track[key]:.4f}" for key in names)])
+    print_table(["", *names.values()], rows)
     print_table(
-        ["class", "precision", "recall", "F1", "support"],
+        ["class", *of_class.values(), "support"],
         [
-            [name, f"{each['precision']:.3f}", f"{each['recall']:.3f}", f"{each['f1']:.3f}", each["support"]]
+            [name, *(f"{each[key]:.3f}" for key in of_class), each["support"]]
             for name, each in figures["per_class"].items()
         ],
     )
+    if is_multi_label:  # whose confusion is that of each class with its absence, which precision and recall tell
+        return
     matrix = [[name, *row] for name, row in zip(loaded.classes, figures["confusion_matrix"].tolist(), strict=True)]
     print_table(["truth \\ predicted", *loaded.classes], matrix)
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genreline.audio.features import FEATURE_SHAPES
-from genreline.data.layout import SETS, Split, digest, indices, read_split, read_tracks
+from genreline.data.labels import labels_in
+from genreline.data.layout import SETS, Split, classes_of, digest, read_split, read_tracks, targets_of
 from genreline.errors import DataError
 
 
@@ -103,7 +104,7 @@ def _describe(name: str, split: Split, rows: _Rows) -> SetReport:
         name=name,
         shape=split.X.shape,
         dtype=str(split.X.dtype),
-        counts=dict(sorted(Counter(map(str, split.labels)).items())),
+        counts=_counts(split),
         n_tracks=None if split.tracks is None else len(np.unique(split.tracks["track"])),
         minimum=rows.minimum,
         maximum=rows.maximum,
@@ -112,18 +113,29 @@ def _describe(name: str, split: Split, rows: _Rows) -> SetReport:
     )
 
 
+def _counts(split: Split) -> dict[str, int]:
+    """How many samples have each label."""
+    texts = Counter(map(str, split.labels))
+    if not split.is_multi_label:
+        return dict(sorted(texts.items()))
+    counts: Counter[str] = Counter()
+    for text, n in texts.items():
+        counts.update(dict.fromkeys(labels_in(text), n))
+    return dict(sorted(counts.items()))
+
+
 def _compare_sets(root: Path, splits: Mapping[str, Split], rows: Mapping[str, _Rows], report: Report) -> None:
     """Whether the sets belong together: labels that train knows, no row and no track in two of them."""
     if "train" in splits:
-        classes = tuple(map(str, np.unique(splits["train"].labels)))
+        classes = classes_of(splits["train"])
         if len(classes) < 2:
             report.problems.append(f"{root / 'train'}: has one class, {classes[0]}; training needs two or more")
         for name, split in splits.items():
             try:
-                indices(split.labels, classes, str(root / name))
+                targets_of(split, classes, str(root / name))
             except DataError as error:
                 report.problems.append(str(error))
-            missing = sorted(set(classes) - set(map(str, np.unique(split.labels))))
+            missing = sorted(set(classes) - set(classes_of(split)))
             if missing:
                 report.warnings.append(f"{root / name}: has no sample of {', '.join(missing)}")
     pairs = [(a, b) for a in splits for b in splits if SETS.index(a) < SETS.index(b)]

@@ -4,6 +4,9 @@
     <root>/{train,val,test}/tracks.csv                              (optional: one row a sample)
 
 Class names and their number come from the training set's labels. Nothing is ever unpickled.
+
+A sample may have several labels: `piano|voice` in labels.npy, or a row of booleans there and the names of its columns
+in classes.npy beside it. Such a dataset is called multi-label; in memory its labels are texts, too.
 """
 
 import csv
@@ -12,7 +15,7 @@ import io
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
@@ -21,11 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genreline.audio.features import FEATURE_SHAPES
+from genreline.data.labels import SEPARATOR, labels_in
 from genreline.data.npy import ArrayFile
 from genreline.errors import DataError
 from genreline.files import digest_file, replacing, write_text
 
 SETS = ("train", "val", "test")
+
+_ARRAYS = ("X.npy", "labels.npy", "classes.npy")  # the last with labels of booleans alone
 
 NO_TEXT = {"Cc", "Cs"}  # control characters and lone surrogates, which are unsafe for terminals and files
 
@@ -41,13 +47,15 @@ class Split:
     Attributes:
         X: (N, 26) MFCC vectors or (N, 21, 128) melgrams; float16, float32 or float64; finite; N > 0. A np.memmap where
             its file is large (`npy.MAPPED_FROM_BYTES`): its rows are read from there when they are indexed.
-        labels: (N,) class names.
+        labels: (N,) class names; where there may be several, `piano|voice` in the order of the alphabet, or "".
         tracks: columns of tracks.csv (`track` and whatever else it has), each (N,) strings; None without the file.
+        is_multi_label: whether a sample may have several labels, or none.
     """
 
     X: NDArray[Any]
     labels: Labels
     tracks: Tracks | None = None
+    is_multi_label: bool = False
 
     def __len__(self) -> int:
         return len(self.X)
@@ -55,7 +63,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """The sets of one representation; `classes` are the training set's labels, sorted.
+    """The sets of one representation; `classes` are the training set's labels, each by itself, sorted.
 
     `digest` is a SHA-256 over the digests of the files that were read: it names the data in results and models.
     """
@@ -64,6 +72,11 @@ class Dataset:
     classes: tuple[str, ...]
     splits: Mapping[str, Split]
     digest: str = field(default="")
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a sample may have several labels, or none."""
+        return self.train.is_multi_label
 
     @property
     def train(self) -> Split:
@@ -90,13 +103,24 @@ def load_dataset(root: str | Path, features: str) -> Dataset:
     for name in SETS:
         splits[name], found = read_split(root, name, features)
         digests |= found
-    classes = tuple(str(label) for label in np.unique(splits["train"].labels))
+    if any(split.is_multi_label for split in splits.values()):  # in one set each sample may happen to have one
+        splits = {name: replace(split, is_multi_label=True) for name, split in splits.items()}
+    classes = classes_of(splits["train"])
     check_distinct(classes, f"{Path(root) / 'train' / features / 'labels.npy'}")
     if len(classes) < 2:
-        raise DataError(f"{Path(root) / 'train'}: has one class, {classes[0]}; training needs two or more")
+        has = f"one class, {classes[0]}" if classes else "no class"
+        raise DataError(f"{Path(root) / 'train'}: has {has}; training needs two or more")
     for name, split in splits.items():
-        indices(split.labels, classes, f"{Path(root) / name}")
+        targets_of(split, classes, f"{Path(root) / name}")
     return Dataset(features, classes, splits, digest(root, features, digests))
+
+
+def classes_of(split: Split) -> tuple[str, ...]:
+    """The classes that occur in a set, sorted."""
+    found = map(str, np.unique(split.labels))
+    if not split.is_multi_label:
+        return tuple(found)
+    return tuple(sorted({label for text in found for label in labels_in(text)}))
 
 
 def check_distinct(classes: Iterable[str], where: str) -> None:
@@ -157,11 +181,24 @@ def read_split(
     if X.dtype not in (np.float16, np.float32, np.float64) or X.shape[1:] != shape:
         wanted = f"float16, float32 or float64 (N, {', '.join(map(str, shape))})"
         raise DataError(f"{folder / 'X.npy'}: is {X.dtype} {X.shape}; {features} are {wanted}")
+    files = {"X.npy": X_file, "labels.npy": labels_file}
+    if is_multi_label := labels.dtype == bool and labels.ndim == 2:
+        files["classes.npy"] = ArrayFile(folder / "classes.npy")
+        labels = _named(labels, np.asarray(files["classes.npy"].array), folder)
     if labels.dtype.kind != "U" or labels.ndim != 1:
-        raise DataError(f"{folder / 'labels.npy'}: is {labels.dtype} {labels.shape}; labels are strings (N,)")
-    for label in sorted({str(label) for _, block in labels_file.row_blocks() for label in np.unique(block)}):
+        raise DataError(
+            f"{folder / 'labels.npy'}: is {labels.dtype} {labels.shape}; labels are strings (N,), or booleans "
+            "(N, classes) with classes.npy beside them"
+        )
+    texts, text_of = np.unique(labels, return_inverse=True)
+    has_several = any(SEPARATOR in text for text in texts)
+    is_multi_label = is_multi_label or has_several
+    names = {name for text in texts.tolist() for name in text.split(SEPARATOR)}
+    for label in sorted(names - {""} if is_multi_label else names):
         if not label.strip() or any(unicodedata.category(letter) in NO_TEXT for letter in label):
             raise DataError(f"{folder / 'labels.npy'}: {label!r} is not a class name; a name has letters on one line")
+    if has_several:
+        labels = np.array([SEPARATOR.join(labels_in(text)) for text in texts])[text_of]
     if len(X) != len(labels):
         raise DataError(f"{folder}: X.npy has {len(X)} rows and labels.npy {len(labels)}; they must be the same")
     if len(X) == 0:
@@ -178,8 +215,41 @@ def read_split(
     if tracks is not None and len(tracks["track"]) != len(X):
         n = len(tracks["track"])
         raise DataError(f"{path}: has {n} rows and the set {len(X)} samples; they must be the same")
-    files = {f"{name}/{features}/{file}": array for file, array in (("X.npy", X_file), ("labels.npy", labels_file))}
-    return Split(X, labels, tracks), {key: file.sha256() for key, file in files.items()}
+    digests = {f"{name}/{features}/{file}": array.sha256() for file, array in files.items()}
+    return Split(X, labels, tracks, is_multi_label), digests
+
+
+def _named(is_labelled: NDArray[np.bool_], classes: NDArray[Any], folder: Path) -> Labels:
+    """Booleans (N, C) and names (C,) as texts (N,)."""
+    if classes.dtype.kind != "U" or classes.shape != is_labelled.shape[1:]:
+        raise DataError(
+            f"{folder / 'classes.npy'}: is {classes.dtype} {classes.shape}; it holds a name for each of "
+            f"{is_labelled.shape[1]} columns of labels.npy"
+        )
+    names = [str(name) for name in classes]
+    if len(set(names)) < len(names) or any(SEPARATOR in name for name in names):
+        raise DataError(f"{folder / 'classes.npy'}: its names must be different, and have no {SEPARATOR} in them")
+    rows, row_of = np.unique(is_labelled, axis=0, return_inverse=True)
+    texts = [SEPARATOR.join(sorted(name for name, has in zip(names, row, strict=True) if has)) for row in rows]
+    return np.array(texts, str)[row_of.ravel()]
+
+
+def targets_of(split: Split, classes: Sequence[str], where: str, whose: str = "train") -> NDArray[Any]:
+    """What a network is to answer: class numbers (N,) int64; of a multi-label set (N, n_classes) float32, 0 or 1.
+
+    Raises:
+        DataError: labels that are not among the classes, as `indices`.
+    """
+    return (multi_hot if split.is_multi_label else indices)(split.labels, classes, where, whose)
+
+
+def multi_hot(labels: Labels, classes: Sequence[str], where: str, whose: str = "train") -> NDArray[np.float32]:
+    """Texts of labels as (N, n_classes) float32: 1 for each that a sample has. Raises DataError, as `indices`."""
+    texts, text_of = np.unique(labels, return_inverse=True)
+    found = [labels_in(str(text)) for text in texts]
+    _check_known({label for each in found for label in each}, classes, where, whose)
+    rows = np.array([[name in each for name in classes] for each in found], np.float32)
+    return rows.reshape(len(found), len(classes))[text_of]
 
 
 def indices(labels: Labels, classes: Sequence[str], where: str, whose: str = "train") -> NDArray[np.int64]:
@@ -188,12 +258,15 @@ def indices(labels: Labels, classes: Sequence[str], where: str, whose: str = "tr
     Raises:
         DataError: labels that are not among the classes; it says `where` they are and `whose` the classes are.
     """
-    unknown = sorted(set(np.unique(labels)) - set(classes))
-    if unknown:
-        known = ", ".join(classes)
-        raise DataError(f"{where}: has labels that {whose} does not know: {', '.join(unknown)}; it knows {known}")
+    _check_known({str(label) for label in np.unique(labels)}, classes, where, whose)
     order = np.argsort(classes)
     return order[np.searchsorted(np.asarray(classes)[order], labels)].astype(np.int64)
+
+
+def _check_known(labels: set[str], classes: Sequence[str], where: str, whose: str) -> None:
+    if unknown := sorted(labels - set(classes)):
+        known = ", ".join(classes)
+        raise DataError(f"{where}: has labels that {whose} does not know: {', '.join(unknown)}; it knows {known}")
 
 
 def write_split(root: str | Path, name: str, features: str, split: Split) -> None:
@@ -292,13 +365,13 @@ class _Digesting:
 
 
 def digest(root: str | Path, features: str, known: Mapping[str, str] = MappingProxyType({})) -> str:
-    """SHA-256 over the names and contents of X.npy and labels.npy of every set that is there.
+    """SHA-256 over the names and contents of X.npy, labels.npy and classes.npy, as far as each set has them.
 
     Args:
         known: the SHA-256 of files that have been read, by their path below `root`.
     """
     total = hashlib.sha256()
-    for name in sorted(f"{each}/{features}/{file}" for each in SETS for file in ("X.npy", "labels.npy")):
+    for name in sorted(f"{each}/{features}/{file}" for each in SETS for file in _ARRAYS):
         if (path := Path(root) / name).is_file():
             total.update(f"{name} {known.get(name) or digest_file(path)}\n".encode())
     return total.hexdigest()

@@ -16,7 +16,7 @@ from torch.utils.data import (
 )
 from torch.utils.data import Dataset as TorchDataset
 
-from genreline.data.layout import Dataset, Split, indices
+from genreline.data.layout import Dataset, Split, targets_of
 
 Loader = DataLoader[tuple[Tensor, ...]]
 
@@ -32,13 +32,15 @@ class Loaders(NamedTuple):
 def make_loaders(dataset: Dataset, batch_size: int = 16, seed: int = 0, device: str = "cpu") -> Loaders:
     """Loaders of (X float32, y int64) batches; train and validation are shuffled, test is not (assignment, step 1.1).
 
+    Of a multi-label dataset, y is (batch, n_classes) float32, 1 for each label that a sample has.
+
     The order depends on `seed` alone: each loader has its own random generator. With a GPU as `device` the whole of
     the data is moved there first (assignment, step 1.6); of sets that are mapped, each batch when it is read from disk.
     """
 
     def loader(split: Split, shuffle_seed: int | None) -> Loader:
-        labels = torch.from_numpy(indices(split.labels, dataset.classes, "labels"))
-        return split_loader(split, labels, batch_size, shuffle_seed, device)
+        targets = torch.from_numpy(targets_of(split, dataset.classes, "labels"))
+        return split_loader(split, targets, batch_size, shuffle_seed, device)
 
     return Loaders(loader(dataset.train, seed), loader(dataset.val, seed + 1), loader(dataset.test, None))
 

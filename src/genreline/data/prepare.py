@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from genreline.audio.decode import blocks
 from genreline.audio.features import FEATURE_SHAPES, features, segments
 from genreline.audio.seconds import are_silent
+from genreline.data.labels import labels_in
 from genreline.data.layout import SETS, TrackRows, write_split_blocks
 from genreline.data.sources import Recording, RecordingList, printable, read_source
 from genreline.data.split import (
@@ -309,10 +310,12 @@ def _check_classes(found: RecordingList, parts: Sequence[PreparedPart], duplicat
     """DataError for a class without a recording that can be used, and for a recording that is in two classes."""
     reasons: dict[str, str] = {}
     for recording, part in zip(found.recordings, parts, strict=True):
-        reasons.setdefault(recording.label, f"{printable(recording.name)} {part.error}")
+        for label in recording.labels:
+            reasons.setdefault(label, f"{printable(recording.name)} {part.error}")
     for recording, part in zip(found.recordings, parts, strict=True):
         if not part.error:
-            reasons.pop(recording.label, None)
+            for label in recording.labels:
+                reasons.pop(label, None)
     if reasons:
         names, reason = ", ".join(map(printable, reasons)), next(iter(reasons.values()))
         raise DataError(
@@ -380,7 +383,7 @@ def _crossing(
 def _rows_by_class(tracks: Sequence[TrackRows]) -> dict[str, int]:
     total: Counter[str] = Counter()
     for each in tracks:
-        total[each.label] += each.n_rows
+        total.update(dict.fromkeys(labels_in(each.label), each.n_rows))
     return dict(sorted(total.items()))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from genreline.audio.names import describe_passed_over, find_audio, is_audio
+from genreline.data.labels import SEPARATOR, labels_in
 from genreline.data.layout import NO_TEXT, SETS, check_distinct
 from genreline.errors import DataError
 
@@ -21,12 +22,20 @@ SET_NAMES = {
 
 
 class Recording(NamedTuple):
-    """A file of a source. `name` is its path below the source's root, with slashes; `artist` and `split` may be ""."""
+    """A file of a source. `name` is its path below the source's root, with slashes; `artist` and `split` may be "".
+
+    Its `label` may be several, `piano|voice`.
+    """
 
     name: str
     label: str
     artist: str = ""
     split: str = ""
+
+    @property
+    def labels(self) -> list[str]:
+        """Its labels, each by itself."""
+        return labels_in(self.label)
 
 
 class RecordingList(NamedTuple):
@@ -50,6 +59,8 @@ class RecordingList(NamedTuple):
 def read_source(source: str | Path) -> RecordingList:
     """The recordings of a CSV file (path,label[,artist][,split]) or of a folder with a folder for each class.
 
+    A recording may have several labels: `piano|voice`.
+
     Paths in a CSV are relative to it; an accented letter is found whether the disk has it in one piece or two (Unicode
     NFC, NFD). A folder that holds train, val and test (or a synonym, see SET_NAMES, in any case) and no other folder
     with audio is split already, with the class folders in those. Audio files, known by their suffix, may be at any
@@ -68,9 +79,9 @@ def read_source(source: str | Path) -> RecordingList:
         recordings, root = list(_in_csv(source)), source.parent
     else:
         raise DataError(f"{source}: there is no such folder or CSV file; check the path")
-    classes = sorted({recording.label for recording in recordings})
+    classes = sorted({label for recording in recordings for label in recording.labels or [recording.label]})
     for label in classes:
-        if not label.strip() or any(unicodedata.category(letter) in NO_TEXT for letter in label):
+        if not label.strip().strip(SEPARATOR) or any(unicodedata.category(letter) in NO_TEXT for letter in label):
             raise DataError(f"{source}: {label!r} is not a class name; a name has letters on one line")
     check_distinct(classes, str(source))
     if len(classes) < 2:
@@ -179,7 +190,7 @@ def _in_csv(path: Path) -> Iterator[Recording]:
         if name in names:
             raise DataError(f"{path}: line {line} names {row['path']} again; a recording has one line")
         names.add(name)
-        yield Recording(name, label, artist, set_of(split))
+        yield Recording(name, SEPARATOR.join(labels_in(label)) or label, artist, set_of(split))
 
 
 class _Disk:

@@ -55,12 +55,13 @@ def split_recordings(
     groups: dict[int, Counter[str]] = defaultdict(Counter)  # how many recordings of each class a group has
     numbers = group_numbers(recordings, contents)
     for number, recording in zip(numbers, recordings, strict=True):
-        groups[number][recording.label] += 1
+        groups[number].update(recording.labels)
     n_groups = Counter(label for counts in groups.values() for label in counts)
     check_enough(n_groups)
-    total = Counter(recording.label for recording in recordings)
+    total = Counter(label for recording in recordings for label in recording.labels)
     shuffled = np.random.default_rng(seed).permutation(len(groups))
-    by_size = sorted(map(int, shuffled), key=lambda number: -groups[number].total())
+    sizes = Counter(numbers)
+    by_size = sorted(map(int, shuffled), key=lambda number: -sizes[number])
     dealt: dict[str, Counter[str]] = {label: Counter() for label in total}  # recordings in each set
     set_of: dict[int, str] = {}
     for label in sorted(total, key=lambda label: (n_groups[label], label)):
@@ -92,7 +93,7 @@ def check_enough(n_groups: Mapping[str, int]) -> None:
 
 def artist_groups(recordings: Iterable[Recording]) -> Counter[str]:
     """How many groups each class has at most: what is known before any recording is read."""
-    groups = {(recording.label, bool(recording.artist), recording.artist or recording.name) for recording in recordings}
+    groups = {(label, bool(each.artist), each.artist or each.name) for each in recordings for label in each.labels}
     return Counter(label for label, _, _ in groups)
 
 
@@ -123,8 +124,9 @@ def check_given(recordings: Sequence[Recording], sets: Sequence[str], where: str
             raise DataError(f"{where}: {recording.artist!r} is in {pair}; an artist belongs to one set")
     if empty := [name for name in SETS if name not in sets]:
         raise DataError(f"{where}: nothing goes to {' and '.join(empty)}; each set needs recordings")
-    known = {recording.label for recording, name in zip(recordings, sets, strict=True) if name == "train"}
-    used = {recording.label for recording, name in zip(recordings, sets, strict=True) if name}
+    pairs = [(label, name) for each, name in zip(recordings, sets, strict=True) for label in each.labels]
+    known = {label for label, name in pairs if name == "train"}
+    used = {label for label, name in pairs if name}
     if unknown := sorted(used - known):
         raise DataError(f"{where}: train has no recording of {', '.join(unknown)}, which other sets have")
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from genreline.audio.names import title_of
+from genreline.data.labels import labels_in
 from genreline.errors import DataError, GenrelineError
 from genreline.files import replacing
 from genreline.predict.engines import Engine
@@ -30,7 +31,7 @@ def pair_labels(songs: Sequence[str], labels: Sequence[str], classes: Sequence[s
     """
     if len(labels) not in (1, len(songs)):
         raise DataError(f"{len(labels)} labels for {len(songs)} songs; give one for all, or one for each in order")
-    if unknown := sorted(set(labels) - set(classes)):
+    if unknown := sorted({each for text in labels for each in labels_in(text)} - set(classes)):
         raise DataError(f"{', '.join(unknown)}: the model does not know this genre; it knows {', '.join(classes)}")
     each = [labels[0]] * len(songs) if len(labels) == 1 else labels
     return list(zip(songs, each, strict=True))
@@ -41,7 +42,8 @@ def compare_songs(model: Engine, songs: Sequence[tuple[SongTask, str]]) -> Itera
 
     Yields:
         file, label, n (seconds with sound), n_right, accuracy (n_right / n), mean_probability (of the label), dominant
-        (the genre of the whole song); or file, label and error.
+        (the genre of the whole song); or file, label and error. With several labels, `piano|voice`, a second is right
+        if it has them all, and their mean probability is that of the least probable one.
     """
     recognizer = Recognizer(model)
     for song, label in songs:
@@ -50,7 +52,8 @@ def compare_songs(model: Engine, songs: Sequence[tuple[SongTask, str]]) -> Itera
         except GenrelineError as error:
             yield {"file": str(song.path), "label": label, "error": " ".join(str(error).splitlines())}
             continue
-        n_right, n = timeline.labels.count(label), len(timeline.labels) - int(np.sum(timeline.is_silent))
+        has = timeline.is_labelled[:, [timeline.classes.index(each) for each in labels_in(label)]]
+        n_right, n = int(has.all(axis=1).sum()), int(np.sum(~timeline.is_silent))
         if not n:
             reason = f"{song.path}: holds nothing but silence; leave it out"
             yield {"file": str(song.path), "label": label, "error": reason}
@@ -61,7 +64,7 @@ def compare_songs(model: Engine, songs: Sequence[tuple[SongTask, str]]) -> Itera
             "n": n,
             "n_right": n_right,
             "accuracy": n_right / n,
-            "mean_probability": timeline.overall[label],
+            "mean_probability": min(timeline.overall[each] for each in labels_in(label)),
             "dominant": timeline.dominant,
         }
 

@@ -18,17 +18,17 @@ export class Lanes {
     this.cells = [...heads, ...this._lanes.flatMap((lane) => [lane.name, lane.mean, lane.at, lane.plot])];
   }
 
-  /** The numbers of one second: `shares` in class order, or null where there are none; `winner` is its label. */
-  showSecond(second, shares, winner) {
+  /** The numbers of one second: `shares` in class order, or null where there are none; `label` is its label. */
+  showSecond(second, shares, label) {
     setText(this._timeHead, formatTime(second));
     this._lanes.forEach((lane, i) => {
       setText(lane.at, percent(shares ? shares[i] : NaN));
-      lane.at.classList.toggle("timeline-won", winner === this._classes[i]);
+      lane.at.classList.toggle("timeline-won", hasLabel(label, this._classes[i]));
     });
   }
 
   /** Draw rows (see Timeline) from `fromS` on, `spanS` seconds in `width` pixels. Returns the words that explain it. */
-  draw({ rows, fromS, spanS, width, means, dominant }) {
+  draw({ rows, fromS, spanS, width, means, songLabels }) {
     const columnS = stepOf(spanS, Math.min(MOST_COLUMNS, Math.max(200, width)));
     const columns = columnsOf(rows, columnS, fromS, fromS + spanS, this._classes);
     const gap = columns.length && width / (spanS / columnS) >= 6 ? 0.12 * columnS : 0; // room between two columns
@@ -39,8 +39,8 @@ export class Lanes {
         return `M${column.start_s} 1V${1 - column.shares[i]}H${right}V1Z`;
       };
       const block = (column) => `M${column.start_s} 0H${column.end_s}V1H${column.start_s}Z`;
-      const won = columns.filter((column) => column.winner === i);
-      const lost = columns.filter((column) => column.winner !== i && !column.silent);
+      const won = columns.filter((column) => column.winners.includes(i));
+      const lost = columns.filter((column) => !column.winners.includes(i) && !column.silent);
       lane.plot.setAttribute("viewBox", `${fromS} 0 ${spanS} 1`);
       lane.known.setAttribute("d", columns.map(block).join(""));
       lane.tint.setAttribute("d", won.map(block).join(""));
@@ -48,7 +48,7 @@ export class Lanes {
       lane.bars.setAttribute("d", lost.map(bar).join(""));
       lane.winner.setAttribute("d", won.map(bar).join(""));
       setText(lane.mean, percent(means[i]));
-      for (const cell of [lane.name, lane.mean]) cell.classList.toggle("timeline-won", this._classes[i] === dominant);
+      for (const cell of [lane.name, lane.mean]) cell.classList.toggle("timeline-won", songLabels.includes(this._classes[i]));
     });
     const length = columnS < 60 ? `${columnS} s` : `${columnS / 60} min`;
     return this._words.key(columnS === 1 ? this._words.second : this._words.meanOf(length), silent.length > 0);
@@ -89,7 +89,11 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** The seconds in sight as [{ start_s, end_s, shares, winner, silent }], each column the mean of `columnS` seconds. */
+/** The seconds in sight as [{ start_s, end_s, shares, winners, silent }], each column the mean of `columnS` seconds.
+ *
+ * The winners are the classes whose label it has; of several seconds, the class with the highest mean, or with several
+ * labels a second, those whose label half of them have.
+ */
 function columnsOf(rows, columnS, fromS, untilS, classes) {
   const columns = [];
   const end = Math.min(rows.length, untilS);
@@ -98,13 +102,24 @@ function columnsOf(rows, columnS, fromS, untilS, classes) {
     const shares = meanOf(rows, start_s, stop, classes.length);
     const end_s = rows[stop - 1]?.end_s ?? stop;
     if (shares) {
-      const winner = columnS === 1 ? classes.indexOf(rows[start_s].label) : indexOfHighest(shares);
-      columns.push({ start_s, end_s, shares, winner, silent: false });
+      const winners = winnersOf(rows.slice(start_s, stop), shares, classes);
+      columns.push({ start_s, end_s, shares, winners, silent: false });
     } else if (rows.slice(start_s, stop).some((row) => row)) {
-      columns.push({ start_s, end_s, shares: [], winner: -1, silent: true });
+      columns.push({ start_s, end_s, shares: [], winners: [], silent: true });
     }
   }
   return columns;
+}
+
+function winnersOf(rows, shares, classes) {
+  const known = rows.filter((row) => row && !row.silent);
+  if (rows.length > 1 && known.every((row) => classes.includes(row.label))) return [indexOfHighest(shares)];
+  const isWinner = (name) => 2 * known.filter((row) => hasLabel(row.label, name)).length >= known.length;
+  return classes.flatMap((name, i) => (isWinner(name) ? [i] : []));
+}
+
+function hasLabel(label, name) {
+  return label === name || Boolean(label?.split("|").includes(name));
 }
 
 function makeLane(name) {

@@ -58,6 +58,12 @@ export function looksOf(classes) {
   return looks;
 }
 
+/** The looks of a second's labels: several are written `piano|voice`; where there is none, or not yet, the unknown's. */
+export function looksAt(label, looks) {
+  const names = looks.has(label) ? [label] : (label ?? "").split("|").filter((name) => looks.has(name));
+  return names.length ? names.map((name) => looks.get(name)) : [UNKNOWN];
+}
+
 const tiles = new Map();
 
 /** What to fill a canvas with for a look; `ratio` is how many of its pixels make one of the page's. */

@@ -38,7 +38,8 @@ def to_html(timeline: Timeline, source: AudioSource | None) -> str:
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; media-src blob:; "
         "base-uri 'none'; form-action 'none'"
     )
-    share = timeline.overall.get(timeline.dominant)  # silence has no share
+    # Silence has no share, and several labels have one each.
+    share = None if timeline.is_multi_label else timeline.overall.get(timeline.dominant)
     return Template(_text("player.html")).substitute(
         policy=policy,
         style=style,

@@ -66,16 +66,16 @@ def _draw(timeline: Timeline, ax: Axes) -> Figure:
     count = len(timeline.classes)
     column_s = _step(timeline.duration_s, _COLUMNS)
     edges_s, heights, is_silent = _columns(timeline, column_s)
-    winners = np.where(is_silent, -1, heights.argmax(axis=1))
-    for i, height in enumerate(heights.T):
-        bottom, won = count - 1 - i, winners == i
+    is_labelled = _labelled_columns(timeline, column_s, heights) & ~is_silent[:, None]
+    for i, (height, won) in enumerate(zip(heights.T, is_labelled.T, strict=True)):
+        bottom = count - 1 - i
         layers = ((np.ones_like(height), _EMPTY), (won, _TINT), (height, _OTHER), (np.where(won, height, 0), _WINNER))
         for values, colour in layers:
             _fill(ax, bottom + _LANE * values, edges_s, bottom, colour)
         if is_silent.any():
             silence = bottom + _LANE * is_silent
             _fill(ax, silence, edges_s, bottom, _SILENT)
-    if len(winners) <= 120:  # room for a gap between two seconds
+    if len(heights) <= 120:  # room for a gap between two seconds
         ax.vlines(edges_s[1:-1], 0, count, color="white", linewidth=1.2)
     ax.hlines(np.arange(count), 0, timeline.duration_s, color=_FAINT, linewidth=0.8)
     _name_lanes(timeline, ax)
@@ -122,6 +122,16 @@ def _columns(timeline: Timeline, column_s: int) -> tuple[NDArray[np.float64], ND
     return np.append(firsts, timeline.duration_s), means, sums_s[:, 0] == 0
 
 
+def _labelled_columns(timeline: Timeline, column_s: int, means: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(K, C) which columns are drawn dark for which class: the most probable; multi-label, its label in half of it."""
+    if not timeline.is_multi_label:
+        winners: NDArray[np.bool_] = means.argmax(axis=1)[:, None] == np.arange(means.shape[1])
+        return winners
+    firsts = np.arange(0, len(timeline.probabilities), column_s)
+    n_sounding = np.add.reduceat(~timeline.is_silent, firsts, dtype=int)
+    return 2 * np.add.reduceat(timeline.is_labelled, firsts, dtype=int) >= np.maximum(n_sounding, 1)[:, None]
+
+
 def _name_lanes(timeline: Timeline, ax: Axes) -> None:
     """The classes' names on the left, their overall probabilities on the right, the dominant one's in bold."""
     middles = len(timeline.classes) - 1 - np.arange(len(timeline.classes)) + _LANE / 2
@@ -130,7 +140,7 @@ def _name_lanes(timeline: Timeline, ax: Axes) -> None:
     ax.tick_params(axis="y", length=0, labelsize=10.5, labelcolor=_INK)
     ax.set_ylim(-0.06, len(timeline.classes))
     for y, (name, share), label in zip(middles, timeline.overall.items(), ax.get_yticklabels(), strict=True):
-        weight = "bold" if name == timeline.dominant else "normal"
+        weight = "bold" if name in timeline.song_labels else "normal"
         label.set_fontweight(weight)
         number = ax.annotate(f"{share:.0%}", (1, y), (40, 0), ax.get_yaxis_transform(), "offset points")
         number.set(ha="right", va="center_baseline", color=_INK, fontsize=10.5, fontweight=weight)
@@ -148,7 +158,8 @@ def _mark_time(timeline: Timeline, ax: Axes, column_s: int) -> None:
     ax.get_xticklabels()  # creates them now, in this style, rather than when the figure is shown
     length = f"{column_s} s" if column_s < 60 else f"{column_s // 60} min"
     column = "a second" if column_s == 1 else f"the mean of {length}"
-    key = f"a column is {column}: its height the probability, dark where it is the highest"
+    dark = "it is a label" if timeline.is_multi_label else "it is the highest"
+    key = f"a column is {column}: its height the probability, dark where {dark}"
     key += ", shaded in silence" if np.any(timeline.is_silent) else ""
     ax.set_xlabel(f"time ({'h:mm:ss' if hours else 'm:ss'})\n{key}", color=_FAINT, fontsize=9.5, linespacing=1.5)
     ax.spines[:].set_visible(False)
@@ -170,6 +181,8 @@ def _head(timeline: Timeline, ax: Axes) -> None:
     )
     dominant, share = ellipsize(in_words(timeline.dominant), 28), timeline.overall.get(timeline.dominant)
     sure = "silence" if share is None else f"dominant genre: {dominant} ({share:.0%})"
+    if timeline.is_multi_label and share is not None:
+        sure = f"labels: {ellipsize(timeline.verdict, 70)}"
     verdict = ellipsize(timeline.verdict, 70) if timeline.is_unsure else sure
     text = f"{verdict}    duration: {format_time(timeline.duration_s)}"
     ax.annotate(

@@ -50,7 +50,8 @@ class Recognizer:
         self.model = load_engine(model) if isinstance(model, str | Path) else model
         calibration = self.model.calibration
         self.context = None
-        if calibration.stay is not None and not raw:
+        self.thresholds = tuple(calibration.thresholds[name] for name in self.model.classes if calibration.thresholds)
+        if calibration.stay is not None and not raw and not self.thresholds:
             self.context = Context(calibration.stay, calibration.evidence)
 
     @classmethod
@@ -161,10 +162,12 @@ class Recognizer:
             title,
             model.name,
             is_silent=np.isnan(probabilities[:, 0]),
+            thresholds=self.thresholds,
         )
         if self.context:
             timeline = timeline.smoothed(self.context.smooth(probabilities))
-        return replace(timeline, unsure_margin=model.calibration.margin_of(timeline.dominant))
+        margin = 0.0 if timeline.is_multi_label else model.calibration.margin_of(timeline.dominant)
+        return replace(timeline, unsure_margin=margin)
 
     def predict_blocks(
         self, waveforms: Iterable[Array], rate_hz: int = RATE_HZ

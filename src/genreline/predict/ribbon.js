@@ -1,7 +1,7 @@
 /* The ribbon: a sound's outline, each second in the colour and pattern of its genre, and the genres' names above. */
 
 import { PEAKS_PER_S } from "./outline.js";
-import { fillFor, UNKNOWN } from "./palette.js";
+import { fillFor, looksAt, UNKNOWN } from "./palette.js";
 
 const [BAR, GAP] = [3, 1];
 
@@ -9,7 +9,7 @@ const [BAR, GAP] = [3, 1];
  * Draw a ribbon into a canvas's context, from (0, 0) on.
  *
  * Args: width and height, in the page's pixels, of which one is `ratio` of the canvas's; `fromS` and `spanS`, what it
- * shows; `runs`, in order, each with start_s, end_s and label; `peaks`, PEAKS_PER_S for each second, holes where they are
+ * shows; `runs`, in order, each with start_s, end_s and label, which may be several, `piano|voice`; `peaks`, PEAKS_PER_S for each second, holes where they are
  * not known; `looks`, as of `looksOf`; `name`, how a label is written above its run, or null to write none; `marks`,
  * pairs of seconds between which the ground is lighter, with a white line at its foot.
  */
@@ -28,8 +28,13 @@ export function drawRibbon(context, { width, height, ratio, fromS, spanS, runs, 
   context.fillRect(0, 0, width, height);
   for (const run of shown) {
     const [left, right] = [Math.max(0, xAt(run.start_s)), Math.min(width, xAt(run.end_s))];
-    context.fillStyle = fillFor(context, looks.get(run.label) ?? UNKNOWN, ratio);
-    context.fillRect(left, 0, right - left, height);
+    const parts = looksAt(run.label, looks); // one below the other, in the wave and again at its foot
+    for (const [from, size] of [[0, height - band], [height - band, band]]) {
+      parts.forEach((look, i) => {
+        context.fillStyle = fillFor(context, look, ratio);
+        context.fillRect(left, from + (i * size) / parts.length, right - left, size / parts.length);
+      });
+    }
   }
   context.restore();
   if (name) drawNames(context, shown, xAt, width, name);

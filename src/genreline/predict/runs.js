@@ -1,13 +1,13 @@
 /* The list of a song's runs: stretches of consecutive seconds with one label. */
 
 import { make } from "./lanes.js";
-import { swatch } from "./palette.js";
+import { looksAt, swatch } from "./palette.js";
 import { formatTime, inWords, percent, SILENCE, WORDS } from "./words.js";
 
 /** Fill a list element with a button for each run; `onPlay` gets the start of the one that is pressed. */
 export function listRuns(list, runs, looks, onPlay, words = WORDS) {
   list.classList.add("timeline-runs");
-  list.classList.toggle("timeline-runs-hours", runs.length > 0 && runs.at(-1).end_s >= 3600);
+  list.classList.toggle("timeline-runs-hours", runs.some((run) => run.end_s >= 3600));
   list.replaceChildren(
     ...runs.map((run) => {
       const button = make("button", "timeline-run");
@@ -16,7 +16,7 @@ export function listRuns(list, runs, looks, onPlay, words = WORDS) {
       const [from, to] = [formatTime(run.start_s), formatTime(run.end_s)];
       const confidence = run.label === SILENCE ? NaN : run.confidence;
       button.append(
-        swatch(looks.get(run.label)),
+        ...looksAt(run.label, looks).map(swatch),
         make("span", "timeline-run-span", from === to ? from : `${from}\u2013${to}`),
         make("span", "timeline-run-label", inWords(run.label, words)),
         make("span", "timeline-run-confidence", percent(confidence)),

@@ -38,7 +38,8 @@ def predict_stream(recognizer: Recognizer, stream: io.FileIO, out: TextIO, raw_r
     """
     classes, has_context = recognizer.model.classes, recognizer.context is not None
     follow = recognizer.follower()
-    out.write(csv_header(classes, with_raw=has_context))
+    thresholds = recognizer.thresholds
+    out.write(csv_header(classes, with_raw=has_context, is_multi_label=bool(thresholds)))
     out.flush()
     with _until_interrupted(stream) as source:
         n_rows, held = 0, ""
@@ -56,9 +57,9 @@ def predict_stream(recognizer: Recognizer, stream: io.FileIO, out: TextIO, raw_r
                     write_held()
                     n_rows += 1
                     row, raw = follow(rows)[0], _label(classes, rows[0]) if has_context else None
-                    held = csv_row(classes, n_rows - 1, n_rows - 1 + len(waveform) / RATE_HZ, row, raw)
+                    held = csv_row(classes, n_rows - 1, n_rows - 1 + len(waveform) / RATE_HZ, row, raw, thresholds)
                 elif held:
-                    held = csv_row(classes, n_rows - 1, n_rows + len(waveform) / RATE_HZ, row, raw)
+                    held = csv_row(classes, n_rows - 1, n_rows + len(waveform) / RATE_HZ, row, raw, thresholds)
         except AudioError:
             if not source.is_interrupted:  # an interruption truncates any file
                 raise

@@ -16,7 +16,7 @@
  *     words: WORDS,                 // of words.js, or others
  *   });
  *   view.add([{ start_s: 0, end_s: 1, label: "jazz", confidence: 0.8, probabilities: { blues: 0.2, jazz: 0.8 } }]);
- *                                   // as in Timeline.to_dict(), with `peaks` or not;
+ *                                   // as in Timeline.to_dict(), with `peaks` or not, with several labels (`a|b`) or not;
  *                                   // any number at a time; a second that is added again is replaced
  *   view.setPeaks(peaks);           // the outline of all of the sound, PEAKS_PER_S for each second
  *   view.setCursor(12.5);           // draws the cursor there; does not call onSeek
@@ -28,6 +28,7 @@
  *   view.overall();                 // [[name, mean probability over time], ...] in class order: the summary's, or
  *                                   // before there is one, that of the seconds so far; NaN without seconds
  *   view.dominant();                // the summary's, or the name with the highest mean so far; null without seconds
+ *   view.songLabels();              // the labels of the whole song, which are several of a multi-label model
  *   view.setRaw(true);              // show each second's label as of it alone (label_raw), where there is one
  *   view.showLanes(true);           // the probabilities
  *   view.zoom(2, 12.5);             // shows half as many seconds, with that second where it is
@@ -42,16 +43,19 @@
 
 import { indexOfHighest, Lanes, make, meanOf, setText, stepOf } from "./lanes.js";
 import { PEAKS_PER_S } from "./outline.js";
-import { looksOf, swatch } from "./palette.js";
+import { looksAt, looksOf, swatch } from "./palette.js";
 import { drawRibbon, runsOf } from "./ribbon.js";
-import { formatTime, inWords, percent, SILENCE, WORDS } from "./words.js";
+import { formatTime, inWords, percent, SILENCE, songLabels, WORDS } from "./words.js";
 
 const KEYS_S = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -10, ArrowUp: 10, PageDown: -10, PageUp: 10 };
 const SPANS_S = [30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200]; // of the axis while the end is unknown
 const LEAST_S = 10; // in sight, when zoomed in as far as possible
 
 export class Timeline {
-  constructor(element, { classes = [], durationS = null, onSeek = () => {}, onWindow = () => {}, words = WORDS, lanes = true } = {}) {
+  constructor(
+    element,
+    { classes = [], durationS = null, onSeek = () => {}, onWindow = () => {}, words = WORDS, lanes = true } = {},
+  ) {
     Object.assign(this, { onSeek, onWindow });
     this.durationS = durationS;
     this.cursorS = 0;
@@ -201,6 +205,10 @@ export class Timeline {
     return this._rows.length ? this.classes[indexOfHighest(means)] : null;
   }
 
+  songLabels() {
+    return this._summary ? songLabels(this._summary) : [this.dominant()];
+  }
+
   _label(row) {
     return this._raw ? row.rawLabel : row.label;
   }
@@ -338,13 +346,14 @@ export class Timeline {
   _showReadout(second, shown) {
     const text = `${formatTime(second)}  ${this._inWords(shown)}`;
     if (this._readout.textContent === text) return;
-    this._readout.replaceChildren(...(shown ? [swatch(this.looks.get(shown.label))] : []), text);
+    this._readout.replaceChildren(...(shown ? looksAt(shown.label, this.looks).map(swatch) : []), text);
   }
 
   _inWords(shown) {
     if (!shown) return this._words.unknown;
     const label = inWords(shown.label, this._words);
-    return shown.label === SILENCE ? label : `${label} ${percent(shown.confidence)}`;
+    const hasOne = this.looks.has(shown.label) && shown.label !== SILENCE;
+    return hasOne ? `${label} ${percent(shown.confidence)}` : label;
   }
 
   /** Draw everything before the next frame, once, however often this is called. */
@@ -361,7 +370,7 @@ export class Timeline {
     this._drawRibbon(fromS, spanS);
     this._drawAxis(fromS, spanS, width);
     const means = this.overall().map(([, mean]) => mean);
-    const lanes = { rows: this._rows, fromS, spanS, width, means, dominant: this.dominant() };
+    const lanes = { rows: this._rows, fromS, spanS, width, means, songLabels: this.songLabels() };
     setText(this._key, this._lanes.draw(lanes));
     const hidden = this._endOfAxisS() - spanS;
     this._scroll.hidden = !this._windowS;

@@ -2,6 +2,9 @@
 
 Everything derived (labels, runs, the dominant genre) is computed from the probabilities here, so that
 files, pictures and pages cannot disagree. A format is one method, `to_<format>`, that returns text.
+
+A second of a multi-label timeline has every label whose probability is at least that label's threshold, or none: its
+text is `piano|voice`, or empty. Its probabilities are independent of each other, and it has a run for each label.
 """
 
 import csv
@@ -18,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genreline.audio.seconds import SHORTEST_S
+from genreline.data.labels import SEPARATOR, labels_in
 from genreline.errors import ConfigError, DataError, GenrelineError
 from genreline.files import write_text
 
@@ -25,14 +29,18 @@ if TYPE_CHECKING:
     import pandas  # type: ignore[import-untyped]
 
 _FIXED_COLUMNS = ["start_s", "end_s", "label", "confidence"]
+_MULTI_LABEL_COLUMNS = ["start_s", "end_s", "labels", "confidence"]
 _RAW_COLUMNS = ["label_raw", "confidence_raw"]
 SILENCE = "silence"
 """The label of a second without sound."""
+NO_LABEL = "no label"
+"""The verdict on a song that has none of a multi-label model's labels."""
+_ROUNDING = 1.01e-4  # how far four decimals may move two probabilities to each other
 _JAMS_VERSION = "0.3.5"  # of the schema that a test validates against
 
 
 class Run(NamedTuple):
-    """A stretch of consecutive seconds with one label; its confidence is the label's mean probability over time."""
+    """A stretch of consecutive seconds with a label; its confidence is the label's mean probability over time."""
 
     start_s: float
     end_s: float
@@ -49,7 +57,8 @@ class Timeline:
     Args:
         classes: C different class names, in the order of the columns.
         probabilities: (N, C), kept as float32. Rows sum to 1, within 0.01 plus the rounding of four decimals
-            (5e-5 a class), so that a CSV file's rows are valid as they are; nothing is normalised.
+            (5e-5 a class), so that a CSV file's rows are valid as they are; nothing is normalised. Of a multi-label
+            timeline they need not sum to 1.
         duration_s: seconds, N-1 < duration_s < N + 0.25; the last row covers the rest.
         title: the song's.
         model: the name of the model that predicted it.
@@ -57,7 +66,8 @@ class Timeline:
             each second alone, N names, and its probability, (N,) float32; else empty.
         unsure_margin: the least difference between the two most probable classes at which the verdict names one.
         is_silent: (N,) which seconds hold no sound; default: none. They are labelled `silence`, their probabilities are
-            made uniform, and they take no part in means.
+            made uniform (multi-label: 0), and they take no part in means.
+        thresholds: of a multi-label timeline, the least probability of each class at which a second has its label.
 
     Raises:
         DataError: the arguments do not belong together, or are not probabilities.
@@ -72,6 +82,7 @@ class Timeline:
     raw_confidence: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     unsure_margin: float = 0.0
     is_silent: NDArray[np.bool_] = None  # type: ignore[assignment]  # an array once it is made
+    thresholds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.classes, str):
@@ -90,8 +101,13 @@ class Timeline:
         is_silent = np.zeros(len(probabilities), bool) if self.is_silent is None else np.array(self.is_silent, bool)
         if is_silent.shape != (len(probabilities),):
             raise DataError(f"is_silent: shape {is_silent.shape}, expected ({len(probabilities)},)")
-        probabilities[is_silent] = 1 / len(classes)
-        if bad := _bad_row(probabilities):
+        thresholds = tuple(float(each) for each in self.thresholds)
+        if len(thresholds) not in (0, len(classes)) or not all(0 <= each <= 1 for each in thresholds):
+            raise DataError(f"thresholds: {thresholds} must be one for each class, from 0 to 1, or none")
+        if thresholds and any(SEPARATOR in name for name in classes):
+            raise DataError(f"classes: {list(classes)} must not have {SEPARATOR} in them, which separates labels")
+        probabilities[is_silent] = 0 if thresholds else 1 / len(classes)
+        if bad := _bad_row(probabilities, bool(thresholds)):
             raise DataError(f"probabilities of second {bad[0]}: {bad[1]}")
         if not len(probabilities) - 1 < duration_s < len(probabilities) + SHORTEST_S:
             raise DataError(f"duration_s: {duration_s} does not fit {len(probabilities)} rows of one second")
@@ -101,6 +117,8 @@ class Timeline:
             raise DataError(f"raw_labels, raw_confidence: not one for each of {len(probabilities)} seconds, or none")
         if set(raw_labels) - {*classes, SILENCE} or not ((raw_confidence >= 0) & (raw_confidence <= 1)).all():
             raise DataError("raw_labels, raw_confidence: must be among the classes, and from 0 to 1")
+        if thresholds and (raw_labels or self.unsure_margin):
+            raise DataError("raw_labels, unsure_margin: a multi-label timeline has none; each second stands alone")
         if not 0 <= self.unsure_margin <= 1:
             raise DataError(f"unsure_margin: {self.unsure_margin} is not from 0 to 1")
         for array in (probabilities, raw_confidence, is_silent):
@@ -109,6 +127,21 @@ class Timeline:
         # vars(), because a frozen dataclass takes no assignments.
         vars(self).update(classes=classes, probabilities=probabilities, duration_s=duration_s)
         vars(self).update(title=_writable(self.title), model=_writable(self.model), is_silent=is_silent)
+        vars(self).update(thresholds=thresholds)
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a second may have several labels, or none."""
+        return bool(self.thresholds)
+
+    @cached_property
+    def is_labelled(self) -> NDArray[np.bool_]:
+        """(N, C) which seconds have the label of which class."""
+        if self.is_multi_label:
+            found: NDArray[np.bool_] = self.probabilities >= np.array(self.thresholds, np.float32)
+        else:
+            found = self.probabilities.argmax(axis=1)[:, None] == np.arange(len(self.classes))
+        return found & ~self.is_silent[:, None]
 
     @property
     def start_s(self) -> NDArray[np.float64]:
@@ -122,7 +155,13 @@ class Timeline:
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """The most probable class of each second, N names (the first of equals); `silence` where there is no sound."""
+        """The most probable class of each second, N names (the first of equals); `silence` where there is no sound.
+
+        Of a multi-label timeline, all of a second's labels, between `|`, in class order; "" where there is none.
+        """
+        if self.is_multi_label:
+            rows = zip(self.is_labelled.tolist(), self.is_silent.tolist(), strict=True)
+            return tuple(SILENCE if silent else _joined(self.classes, found) for found, silent in rows)
         return tuple(self._name(winner) for winner in self._winners)
 
     @property
@@ -136,7 +175,7 @@ class Timeline:
 
     @property
     def confidence(self) -> NDArray[np.float32]:
-        """(N,) the probability of each second's label, or of any class in silence."""
+        """(N,) the highest probability of each second: that of its label, or of any class in silence."""
         highest: NDArray[np.float32] = self.probabilities.max(axis=1)
         return highest
 
@@ -167,11 +206,21 @@ class Timeline:
         return max(self.classes, key=overall.__getitem__)
 
     @property
+    def song_labels(self) -> tuple[str, ...]:
+        """The labels of the whole song: its dominant genre; multi-label, all whose mean reaches their threshold."""
+        if not self.is_multi_label or np.all(self.is_silent):
+            return (self.dominant,)
+        pairs = zip(self.overall.items(), self.thresholds, strict=True)
+        return tuple(name for (name, mean), threshold in pairs if mean >= threshold)
+
+    @property
     def verdict(self) -> str:
         """What to say of the whole song: its dominant genre, or "unsure between rock and pop" where two are too near.
 
-        A class is named in words: `not_music` is "not music".
+        Of a multi-label timeline, "piano, voice", or "no label". A class is named in words: `not_music` is "not music".
         """
+        if self.is_multi_label:
+            return ", ".join(map(in_words, self.song_labels)) or NO_LABEL
         if self.is_unsure:
             overall = self.overall
             first, second, *_ = sorted(overall, key=lambda name: -overall[name])
@@ -189,7 +238,12 @@ class Timeline:
         return replace(self, probabilities=probabilities, raw_labels=self.labels, raw_confidence=self.confidence)
 
     def runs(self) -> list[Run]:
-        """Equal consecutive labels as one stretch each: they cover the song without gap or overlap."""
+        """Equal consecutive labels as one stretch each: they cover the song without gap or overlap.
+
+        Of a multi-label timeline, the stretches of each label, in the order of their starts: they may overlap.
+        """
+        if self.is_multi_label:
+            return self._label_runs()
         winners = self._winners
         firsts = np.flatnonzero(np.diff(winners, prepend=-2))
         lengths_s = self.end_s - self.start_s
@@ -198,18 +252,31 @@ class Timeline:
         rows = zip(firsts, ends_s, winners[firsts], confidence, strict=True)
         return [Run(float(start), float(end), self._name(winner), float(mean)) for start, end, winner, mean in rows]
 
+    def _label_runs(self) -> list[Run]:
+        lengths_s, ends_s = self.end_s - self.start_s, self.end_s
+        columns = [*zip(self.classes, self.is_labelled.T, self.probabilities.T, strict=True)]
+        columns.append((SILENCE, self.is_silent, np.zeros(len(self.is_silent), np.float32)))
+        found = []
+        for place, (label, has, probabilities) in enumerate(columns):
+            changes = np.flatnonzero(np.diff(np.concatenate([[False], has, [False]]).astype(int)))
+            for first, stop in changes.reshape(-1, 2).tolist():
+                mean = np.average(probabilities[first:stop], weights=lengths_s[first:stop])
+                found.append((first, place, Run(float(first), float(ends_s[stop - 1]), label, float(mean))))
+        return [run for _, _, run in sorted(found, key=lambda each: each[:2])]
+
     def to_csv(self) -> str:
         """A table with a row a second: start_s, end_s, label, confidence, then a column a class (four decimals).
 
         Where the probabilities are smoothed, the columns label_raw and confidence_raw come before those of the classes.
+        In a multi-label timeline's the third column is called labels.
         """
         raw = list(zip(self.raw_labels, self.raw_confidence.tolist(), strict=True))
         shown = np.where(np.reshape(self.is_silent, (-1, 1)), np.nan, self.probabilities)
         rows = (
-            csv_row(self.classes, i, end_s, probabilities, raw[i] if raw else None)
+            csv_row(self.classes, i, end_s, probabilities, raw[i] if raw else None, self.thresholds)
             for i, (end_s, probabilities) in enumerate(zip(self.end_s.tolist(), shown, strict=True))
         )
-        return csv_header(self.classes, bool(self.raw_labels)) + "".join(rows)
+        return csv_header(self.classes, bool(self.raw_labels), self.is_multi_label) + "".join(rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain Python, lossless: the form that goes between processes, into JSON and to pages.
@@ -217,7 +284,8 @@ class Timeline:
         Returns:
             title, model, duration_s, classes (a list), dominant, verdict, unsure_margin, overall (class -> mean
             probability), runs (a list of start_s, end_s, label, confidence) and seconds (a list of the same four and
-            probabilities, class -> float; and where they are smoothed, label_raw and confidence_raw).
+            probabilities, class -> float; and where they are smoothed, label_raw and confidence_raw). Multi-label, also
+            thresholds, class -> float.
         """
         # Through text, because .1 as float32 is 0.10000000149011612 as float64: the shortest digits round-trip.
         rows: list[list[float]] = self.probabilities.astype(str).astype(np.float64).tolist()
@@ -240,6 +308,7 @@ class Timeline:
             "dominant": self.dominant,
             "verdict": self.verdict,
             "unsure_margin": self.unsure_margin,
+            **({"thresholds": dict(zip(self.classes, self.thresholds, strict=True))} if self.is_multi_label else {}),
             "overall": {name: round(share, 6) for name, share in self.overall.items()},
             "runs": [run._replace(confidence=round(run.confidence, 6))._asdict() for run in self.runs()],
             "seconds": seconds,
@@ -259,9 +328,10 @@ class Timeline:
             import pandas
         except ImportError as error:
             raise GenrelineError("to_pandas: pandas is missing; pip install pandas") from error
-        if taken := sorted(set(self.classes) & set(_FIXED_COLUMNS)):
+        names = _MULTI_LABEL_COLUMNS if self.is_multi_label else _FIXED_COLUMNS
+        if taken := sorted(set(self.classes) & set(names)):
             raise GenrelineError(f"to_pandas: a class is named {taken[0]}, as a column is; rename the class")
-        columns = {"start_s": self.start_s, "end_s": self.end_s, "label": self.labels, "confidence": self.confidence}
+        columns = dict(zip(names, (self.start_s, self.end_s, self.labels, self.confidence), strict=True))
         return pandas.DataFrame({**columns, **dict(zip(self.classes, self.probabilities.T, strict=True))})
 
     def to_audacity(self) -> str:
@@ -331,7 +401,8 @@ class Timeline:
     def from_csv(cls, text: str) -> Self:
         """Read what `to_csv` wrote: the same labels, probabilities within 1e-4, the duration within 1 ms.
 
-        Columns are identified by position. A CSV file holds neither title nor model.
+        Columns are identified by position. A CSV file holds neither title nor model. Nor does it hold the thresholds of
+        a multi-label timeline, which become some that give the same labels.
 
         Raises:
             DataError: the text is no such table; the message names the line.
@@ -341,12 +412,14 @@ class Timeline:
         rows: list[list[float]] = []
         raw: list[tuple[str, float]] = []
         is_silent: list[bool] = []
+        labels_of_rows: list[list[str]] = []
         end_s = 0.0
         try:
             header = next(reader, [])
             n_fixed = len(_FIXED_COLUMNS) + len(_RAW_COLUMNS) * (header[len(_FIXED_COLUMNS) :][:2] == _RAW_COLUMNS)
             classes = header[n_fixed:]
-            if header[: len(_FIXED_COLUMNS)] != _FIXED_COLUMNS:
+            is_multi_label = header[: len(_FIXED_COLUMNS)] == _MULTI_LABEL_COLUMNS
+            if header[: len(_FIXED_COLUMNS)] != _FIXED_COLUMNS and not is_multi_label:
                 raise ValueError(f"the header must begin with {','.join(_FIXED_COLUMNS)}")
             for fields in filter(None, reader):
                 if len(fields) != len(header):
@@ -356,15 +429,21 @@ class Timeline:
                     raise ValueError(f"{fields[0]} to {fields[1]} s is not second {len(rows)}")
                 row = [float(p) for p in fields[n_fixed:]]
                 is_silent.append(_is_silence(fields[2], row))
-                rows.append(row if is_silent[-1] else _with_label(row, classes, fields[2]))
+                if is_multi_label:
+                    labels_of_rows.append([] if is_silent[-1] else _checked_labels(fields[2], classes))
+                rows.append(row if is_multi_label or is_silent[-1] else _with_label(row, classes, fields[2]))
                 if n_fixed > len(_FIXED_COLUMNS):
                     raw.append((fields[4], float(fields[5])))
                 lines.append(reader.line_num)
         except (ValueError, csv.Error) as error:
             raise DataError(f"CSV line {reader.line_num}: {error}") from error
-        if rows and (bad := _bad_row(np.array(rows))):
+        if rows and (bad := _bad_row(np.array(rows), is_multi_label)):
             raise DataError(f"CSV line {lines[bad[0]]}: {bad[1]}")
         probabilities = np.array(rows, dtype=np.float32).reshape(len(rows), len(classes))
+        thresholds: tuple[float, ...] = ()
+        if is_multi_label:
+            is_labelled = np.array([[name in found for name in classes] for found in labels_of_rows], bool)
+            thresholds = _told_thresholds(probabilities, is_labelled.reshape(probabilities.shape), lines)
         labels, confidence = tuple(label for label, _ in raw), np.array([each for _, each in raw], np.float32)
         return cls(
             tuple(classes),
@@ -373,6 +452,7 @@ class Timeline:
             raw_labels=labels,
             raw_confidence=confidence,
             is_silent=np.array(is_silent, bool),
+            thresholds=thresholds,
         )
 
     @classmethod
@@ -417,6 +497,7 @@ class Timeline:
                 np.array([float(second["confidence_raw"]) for second in raw], np.float32),
                 float(data.get("unsure_margin", 0.0)),
                 np.array(is_silent, bool),
+                tuple(float(data["thresholds"][name]) for name in classes) if "thresholds" in data else (),
             )
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"timeline, after {len(rows)} seconds: {type(error).__name__} ({error})") from error
@@ -435,9 +516,10 @@ def in_words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def csv_header(classes: Sequence[str], with_raw: bool = False) -> str:
+def csv_header(classes: Sequence[str], with_raw: bool = False, is_multi_label: bool = False) -> str:
     """The first line of `Timeline.to_csv`."""
-    return _csv_line([*_FIXED_COLUMNS, *(_RAW_COLUMNS if with_raw else []), *classes], classes)
+    fixed = _MULTI_LABEL_COLUMNS if is_multi_label else _FIXED_COLUMNS
+    return _csv_line([*fixed, *(_RAW_COLUMNS if with_raw else []), *classes], classes)
 
 
 def csv_row(
@@ -446,18 +528,22 @@ def csv_row(
     end_s: float,
     probabilities: NDArray[np.float32],
     raw: tuple[str, float] | None = None,
+    thresholds: Sequence[float] = (),
 ) -> str:
     """The line of `Timeline.to_csv` for the second from start_s to end_s.
 
     Args:
         probabilities: (C,), NaN for silence.
         raw: the label and the confidence of the second alone, if there are such columns.
+        thresholds: of a multi-label timeline.
     """
     is_silent = bool(np.isnan(probabilities).all())
     if is_silent:
-        probabilities = np.full(len(classes), 1 / len(classes), np.float32)
+        probabilities = np.full(len(classes), 0 if thresholds else 1 / len(classes), np.float32)
     winner = int(probabilities.argmax())
     label = SILENCE if is_silent else classes[winner]
+    if thresholds and not is_silent:
+        label = _joined(classes, (probabilities >= np.array(thresholds, np.float32)).tolist())
     end = max(round(end_s, 3), start_s + 0.001)  # a last second of 0.1 ms must not round to nothing
     confidence, *shares = (f"{p:.4f}" for p in (probabilities[winner], *probabilities))
     alone = [] if raw is None else [raw[0], f"{raw[1]:.4f}"]
@@ -473,8 +559,21 @@ def _csv_line(fields: Sequence[object], classes: Sequence[str]) -> str:
     return text.getvalue()
 
 
-def _bad_row(probabilities: NDArray[Any]) -> tuple[int, str] | None:
-    """The first of the rows (N, C) that is not a probability distribution, and why; None if all are."""
+def _joined(classes: Sequence[str], has: Sequence[bool]) -> str:
+    return SEPARATOR.join(name for name, found in zip(classes, has, strict=True) if found)
+
+
+def _bad_row(probabilities: NDArray[Any], is_multi_label: bool) -> tuple[int, str] | None:
+    """The first of the rows (N, C) that is not a probability distribution, and why; None if all are.
+
+    Multi-label, each number of a row is a probability by itself.
+    """
+    if is_multi_label:
+        good = ((probabilities >= 0) & (probabilities <= 1)).all(axis=1)
+        if good.all():
+            return None
+        i = int(good.argmin())
+        return i, f"from {probabilities[i].min():.4f} to {probabilities[i].max():.4f}; must be from 0 to 1"
     with np.errstate(invalid="ignore"):
         sums = probabilities.sum(axis=1, dtype=np.float64)
     tolerance = 0.01 + 5e-5 * probabilities.shape[1]
@@ -497,6 +596,37 @@ def _with_label(row: list[float], classes: list[str], label: str) -> list[float]
     if classes[row.index(max(row))] != label:
         row[classes.index(label)] = float(np.nextafter(np.float32(max(row)), np.float32(2)))
     return row
+
+
+def _checked_labels(text: str, classes: list[str]) -> list[str]:
+    found = labels_in(text)
+    if unknown := sorted(set(found) - set(classes)):
+        raise ValueError(f"labels {text!r}: there is no column {unknown[0]}")
+    return found
+
+
+def _told_thresholds(
+    probabilities: NDArray[np.float32], is_labelled: NDArray[np.bool_], lines: Sequence[int]
+) -> tuple[float, ...]:
+    """Thresholds that give these labels, one for each class.
+
+    Where four decimals made a probability with a label and one without it equal, they are set minimally apart, in
+    place. Raises DataError where one with a label is clearly below one without it.
+    """
+    thresholds = []
+    for column, has in zip(probabilities.T, is_labelled.T, strict=True):
+        least = column[has].min() if has.any() else np.float32(1)
+        too_high = ~has & (column >= least)
+        if has.any() and (column[too_high] > least + _ROUNDING).any():
+            i = int((too_high & (column > least + _ROUNDING)).argmax())
+            raise DataError(f"CSV line {lines[i]}: lacks a label that a less probable second has")
+        if too_high.any() and least == 0:  # nothing is lower, so those that have the label are raised
+            least = np.nextafter(column[too_high].max(), np.float32(2))
+            column[has & (column < least)] = least
+        else:
+            column[too_high] = np.nextafter(least, np.float32(0))
+        thresholds.append(float(least))
+    return tuple(thresholds)
 
 
 def _writable(text: str) -> str:

@@ -11,10 +11,11 @@ export const WORDS = {
   zoomOut: "Zoom out",
   scroll: "scroll the timeline",
   key: (column, isSilent) =>
-    `A column is ${column}: its height is the probability, in the strong colour where it wins` +
+    `A column is ${column}: its height is the probability, in the strong colour where it is a label` +
     `${isSilent ? ", shaded in silence" : ""}.`,
   second: "a second",
   meanOf: (length) => `the mean of ${length}`,
+  noLabel: "no label", // of a second or a song that has none of a multi-label model's
   labels: {}, // by the labels that are not written as they are
 };
 
@@ -31,7 +32,15 @@ export function percent(share) {
   return Number.isFinite(share) ? `${Math.round(100 * share)}\u00a0%` : "\u2013";
 }
 
-/** A label as a reader would write it: `not_music` is "not music". */
+/** A label as a reader would write it: `not_music` is "not music", `piano|voice` "piano, voice". */
 export function inWords(label, words = WORDS) {
-  return Object.hasOwn(words.labels, label) ? words.labels[label] : label.replaceAll("_", " ");
+  if (!label) return words.noLabel;
+  const inWord = (name) => (Object.hasOwn(words.labels, name) ? words.labels[name] : name.replaceAll("_", " "));
+  return label.split("|").map(inWord).join(", ");
+}
+
+/** The labels of a whole song: its dominant genre, or all of a multi-label model's whose mean reaches their threshold. */
+export function songLabels({ dominant, overall, thresholds }) {
+  if (!thresholds || dominant === SILENCE) return [dominant];
+  return Object.keys(overall).filter((name) => overall[name] >= thresholds[name]);
 }

@@ -1,6 +1,6 @@
 """A model's evaluation on one set as a page: figures, confusion matrix, reliability, and the most confident errors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,20 @@ from genreline.data.layout import Split
 from genreline.predict.timeline import format_time
 from genreline.study import plots
 from genreline.study.page import Page
-from genreline.train.calibrate import calibration_error, reliability
-from genreline.train.checkpoint import Model
+from genreline.train.calibrate import Bin, calibration_error, reliability
+from genreline.train.checkpoint import Model, probabilities_of
 
 _MOST_ERRORS = 10
+_ECE = "Expected calibration error"
+_FIGURES = {"f1_macro": "macro F1", "accuracy": "accuracy", "loss": "loss"}
+_CLASS_FIGURES = {"precision": "precision", "recall": "recall", "f1": "F1"}
+_LABEL_FIGURES = {
+    "f1_macro": "macro F1",
+    "mean_average_precision": "mAP",
+    "accuracy": "all labels right",
+    "loss": "loss",
+}
+_LABEL_CLASS_FIGURES = {**_CLASS_FIGURES, "average_precision": "AP", "threshold": "threshold"}
 
 
 def evaluation_page(
@@ -26,24 +36,29 @@ def evaluation_page(
     """
     page = Page()
     page.heading(1, title)
-    probabilities = (logits / model.calibration.temperature).softmax(dim=1).numpy()
-    _figures(page, figures)
+    probabilities, truth = probabilities_of(logits, model.calibration).numpy(), targets.numpy()
+    if model.calibration.is_multi_label:
+        _figures(page, figures, _LABEL_FIGURES, _LABEL_CLASS_FIGURES)
+        _label_reliability(page, probabilities, truth)
+        _label_errors(page, model, split, probabilities, truth)
+        return page
+    _figures(page, figures, _FIGURES, _CLASS_FIGURES)
     _confusion(page, figures["confusion_matrix"], model.classes)
-    _reliability(page, probabilities, targets.numpy())
-    _errors(page, model.classes, split, probabilities, targets.numpy())
+    _reliability(page, probabilities, truth)
+    _errors(page, model.classes, split, probabilities, truth)
     return page
 
 
-def _figures(page: Page, figures: Mapping[str, Any]) -> None:
+def _figures(page: Page, figures: Mapping[str, Any], names: Mapping[str, str], class_names: Mapping[str, str]) -> None:
     page.heading(2, "Figures")
-    rows = [["by", "n", "macro F1", "accuracy", "loss"]]
+    rows = [["by", "n", *names.values()]]
     for by, each in (("second", figures), ("track", figures.get("by_track"))):
         if each:
-            rows.append([by, str(each["n"]), *(f"{each[key]:.3f}" for key in ("f1_macro", "accuracy", "loss"))])
+            rows.append([by, str(each["n"]), *(f"{each[key]:.3f}" for key in names)])
     page.table("The set as a whole", rows)
-    rows = [["class", "precision", "recall", "F1", "support"]]
+    rows = [["class", *class_names.values(), "support"]]
     for name, each in figures["per_class"].items():
-        rows.append([name, *(f"{each[key]:.3f}" for key in ("precision", "recall", "f1")), str(each["support"])])
+        rows.append([name, *(f"{each[key]:.3f}" for key in class_names), str(each["support"])])
     page.table("By class, by second", rows)
 
 
@@ -61,16 +76,29 @@ def _confusion(page: Page, matrix: NDArray[np.int64], classes: tuple[str, ...]) 
 
 
 def _reliability(page: Page, probabilities: NDArray[np.float32], targets: NDArray[np.int64]) -> None:
-    page.heading(2, "Reliability")
     bins = reliability(probabilities.max(axis=1), probabilities.argmax(axis=1) == targets)
     error = calibration_error(probabilities, targets)
+    _diagram(
+        page, bins, f"How often a second is right, by the probability of its label. {_ECE}: {error:.3f}.", "seconds"
+    )
+
+
+def _label_reliability(page: Page, probabilities: NDArray[np.float32], truth: NDArray[np.float32]) -> None:
+    bins = reliability(probabilities.ravel(), truth.ravel() > 0)
+    error = sum(each.n * abs(each.confidence - each.accuracy) for each in bins) / probabilities.size
+    caption = f"How often a label is there, by its probability, over all seconds and classes. {_ECE}: {error:.3f}."
+    _diagram(page, bins, caption, "decisions")
+
+
+def _diagram(page: Page, bins: Sequence[Bin], caption: str, of_what: str) -> None:
+    page.heading(2, "Reliability")
     page.picture(
         "reliability.png",
         plots.reliability(*([getattr(each, key) for each in bins] for key in ("confidence", "accuracy", "n"))),
-        f"How often a second is right, by the probability of its label. Expected calibration error: {error:.3f}.",
+        caption,
         "Reliability diagram; the table below it has its points.",
     )
-    rows = [["confidence from", "seconds", "mean confidence", "accuracy"]]
+    rows = [["confidence from", of_what, "mean confidence", "accuracy"]]
     rows += [[f"{each.low:.1f}", str(each.n), f"{each.confidence:.3f}", f"{each.accuracy:.3f}"] for each in bins]
     page.table("Reliability, in bins of confidence", rows)
 
@@ -98,6 +126,37 @@ def _errors(
         page.text("There are none: every second is right.")
         return
     page.text("Of each file the wrong second of which the model is surest. A label that is wrong itself is found here.")
+    page.table("The most confident errors", rows)
+
+
+def _label_errors(
+    page: Page, model: Model, split: Split, probabilities: NDArray[np.float32], truth: NDArray[np.float32]
+) -> None:
+    """The wrong decisions farthest from the label's threshold, one of a track."""
+    page.heading(2, "The most confident errors")
+    thresholds = np.array([model.calibration.thresholds[name] for name in model.classes], np.float32)
+    tracks = split.tracks or {}
+    names = tracks["track"] if tracks else np.array([f"row {i}" for i in range(len(split))])
+    distance = np.where((probabilities >= thresholds) != (truth > 0), np.abs(probabilities - thresholds), -1)
+    rows = [["file" if tracks else "row of X.npy", "at", "label", "error", "probability", "threshold"]]
+    seen: set[str] = set()
+    for place in np.argsort(-distance, axis=None, kind="stable"):
+        i, k = np.unravel_index(place, distance.shape)
+        if distance[i, k] < 0 or len(seen) == _MOST_ERRORS:
+            break
+        if str(names[i]) in seen:
+            continue
+        seen.add(str(names[i]))
+        at = _time_text(str(tracks["start_s"][i])) if "start_s" in tracks else "-"
+        error = "missed" if truth[i, k] else "found where it is not"
+        figures = (f"{each:.3f}" for each in (probabilities[i, k], thresholds[k]))
+        rows.append([str(names[i]), at, model.classes[k], error, *figures])
+    if not seen:
+        page.text("There are none: every label is right.")
+        return
+    page.text(
+        "Of each file the wrong label that the model is surest of. Labels that are wrong themselves are found here."
+    )
     page.table("The most confident errors", rows)
 
 

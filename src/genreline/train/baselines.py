@@ -1,5 +1,6 @@
 """What support vector machines get on a dataset's own sets: what a network has to beat to be worth its training."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from genreline.data.layout import Split, indices, load_split
+from genreline.data.labels import labels_in
+from genreline.data.layout import Split, classes_of, load_split, targets_of
 from genreline.train.checkpoint import load_model
-from genreline.train.metrics import compute_scores
+from genreline.train.metrics import compute_label_scores, compute_scores
 from genreline.train.models import Embedder
 from genreline.train.transfer import embed_rows
 
@@ -53,9 +55,11 @@ def baselines(
         if not all((Path(data) / each / kind).is_dir() for each in ("train", "val")):
             continue
         train, val = (_sample(load_split(data, each, kind), seed) for each in ("train", "val"))
+        if train.is_multi_label or val.is_multi_label:
+            train, val = (dataclasses.replace(each, is_multi_label=True) for each in (train, val))
         X: list[NDArray[Any]] = [train.X, val.X] if kind == "mfccs" else _embedded(train, val, on_rows)
-        classes = tuple(map(str, np.unique(train.labels)))
-        known = np.isin(val.labels, classes)  # a class may be missing from a sample
+        classes = classes_of(train)
+        known = np.array([set(labels_in(text)) <= set(classes) for text in val.labels])  # one may miss from a sample
         found.append(_score(name, X, train, val, classes, known))
     return found
 
@@ -77,14 +81,19 @@ def _score(
     classes: tuple[str, ...],
     known: NDArray[np.bool_],
 ) -> Baseline:
+    from sklearn.multiclass import OneVsRestClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
-    machine = make_pipeline(StandardScaler(), SVC())
-    machine.fit(X[0], indices(train.labels, classes, "train"))
-    predicted = machine.predict(X[1][known])
-    scores = compute_scores(indices(val.labels[known], classes, "val"), predicted, len(classes))
+    machine: Any = make_pipeline(StandardScaler(), SVC())
+    seen = dataclasses.replace(val, X=val.X[known], labels=val.labels[known], tracks=None)
+    targets = targets_of(train, classes, "train"), targets_of(seen, classes, "val")
+    if train.is_multi_label:
+        machine = OneVsRestClassifier(machine).fit(X[0], targets[0])
+        scores = compute_label_scores(targets[1], machine.predict(X[1][known]), [0.5] * len(classes))
+    else:
+        scores = compute_scores(targets[1], machine.fit(X[0], targets[0]).predict(X[1][known]), len(classes))
     return Baseline(name, scores.f1_macro, scores.accuracy, len(train), int(known.sum()))
 
 
@@ -92,4 +101,4 @@ def _sample(split: Split, seed: int) -> Split:
     if len(split) <= MAX_ROWS:
         return split
     rows = np.sort(np.random.default_rng(seed).choice(len(split), MAX_ROWS, replace=False))
-    return Split(split.X[rows], split.labels[rows])
+    return dataclasses.replace(split, X=split.X[rows], labels=split.labels[rows], tracks=None)

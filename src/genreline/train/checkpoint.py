@@ -11,7 +11,7 @@ import safetensors
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from genreline.audio.features import FEATURE_SHAPES, N_FFT, N_MELS, N_MFCC, features
 from genreline.audio.seconds import RATE_HZ
@@ -70,12 +70,12 @@ class Model:
         """Predict each second alone, by PyTorch.
 
         Shape:
-            seconds: (N, 8000), mono, 8 kHz -> (N, n_classes), rows sum to 1
+            seconds: (N, 8000), mono, 8 kHz -> (N, n_classes), rows sum to 1, unless the model is multi-label
         """
         inputs = features(seconds, self.features).float()
         with evaluating(self.network):
             logits = torch.cat([self.network(batch) for batch in torch.split(inputs, 64)])
-        rows: NDArray[np.float32] = torch.softmax(logits / self.calibration.temperature, dim=1).numpy()
+        rows: NDArray[np.float32] = probabilities_of(logits, self.calibration).numpy()
         return rows
 
     @classmethod
@@ -93,7 +93,14 @@ class Model:
                 "best_epoch": run.best_epoch,
                 "history": [asdict(epoch) for epoch in run.history],
             },
+            calibration=Calibration(thresholds=run.thresholds),
         )
+
+
+def probabilities_of(logits: Tensor, calibration: Calibration) -> Tensor:
+    """A network's logits (N, n_classes) as probabilities: of one label a second, or of each label by itself."""
+    scaled = logits / calibration.temperature
+    return torch.sigmoid(scaled) if calibration.is_multi_label else torch.softmax(scaled, dim=1)
 
 
 def save_model(model: Model, folder: str | Path) -> None:

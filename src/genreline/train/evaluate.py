@@ -1,15 +1,27 @@
-"""A trained model's figures on a set: by second, by class and, where tracks are known, by track."""
+"""A trained model's figures on a set: by second, by class and, where tracks are known, by track.
+
+A multi-label model has figures for each label, and their means, in place of those of one label a second.
+"""
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from genreline.data.layout import Labels, Split, indices
+from genreline.data.layout import Labels, Split, indices, multi_hot
 from genreline.data.loaders import split_loader
-from genreline.train.checkpoint import Model
+from genreline.train.checkpoint import Model, probabilities_of
 from genreline.train.loop import predict
-from genreline.train.metrics import compute_scores, per_class, score_by_track
+from genreline.train.metrics import (
+    average_precisions,
+    compute_label_scores,
+    compute_scores,
+    mean_by_track,
+    per_class,
+    score_by_track,
+)
 
 
 def evaluate_model(model: Model, split: Split, where: str = "labels") -> dict[str, Any]:
@@ -22,8 +34,14 @@ def evaluate_model(model: Model, split: Split, where: str = "labels") -> dict[st
 
 
 def predict_split(model: Model, split: Split, where: str = "labels") -> tuple[Tensor, Tensor]:
-    """The logits (N, n_classes) of a set and its class numbers (N,), in its order. Raises DataError."""
-    targets = torch.from_numpy(indices(split.labels, model.classes, where, "the model"))
+    """The logits (N, n_classes) of a set and its class numbers (N,), in its order; of a multi-label model the targets
+    are (N, n_classes) float32, 0 or 1.
+
+    Raises:
+        DataError: labels that the model does not know, or several a sample where it knows one.
+    """
+    wanted = multi_hot if model.calibration.is_multi_label else indices
+    targets = torch.from_numpy(wanted(split.labels, model.classes, where, "the model"))
     return predict(split_loader(split, targets, batch_size=256), model.network)
 
 
@@ -33,8 +51,11 @@ def figures_of(model: Model, split: Split, logits: Tensor, targets: Tensor) -> d
     Returns:
         loss, f1_macro, accuracy, classes, confusion_matrix (truth in rows), per_class, n; and, where the set has
         tracks and each has one label, by_track: the same figures with each track as one sample, predicted by its mean
-        probabilities.
+        probabilities. Of a multi-label model also mean_average_precision, and in per_class average_precision and
+        threshold.
     """
+    if model.calibration.is_multi_label:
+        return _label_figures(model, split, logits, targets)
     loss = float(nn.functional.cross_entropy(logits, targets))
     truth, n_classes = targets.numpy(), len(model.classes)
     scores = compute_scores(truth, logits.argmax(dim=1).numpy(), n_classes, loss)
@@ -48,6 +69,33 @@ def figures_of(model: Model, split: Split, logits: Tensor, targets: Tensor) -> d
         by_track = score_by_track(truth, logits.softmax(dim=1).numpy(), split.tracks["track"])
         figures["by_track"] = {**by_track._asdict(), "n": int(by_track.confusion_matrix.sum())}
     return figures
+
+
+def _label_figures(model: Model, split: Split, logits: Tensor, targets: Tensor) -> dict[str, Any]:
+    thresholds = [model.calibration.thresholds[name] for name in model.classes]
+    truth, probabilities = targets.numpy(), probabilities_of(logits, model.calibration).numpy()
+
+    def figures(truth: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, Any]:
+        loss = nn.functional.binary_cross_entropy(
+            torch.from_numpy(probabilities).double(), torch.tensor(truth).double()
+        )
+        scores = compute_label_scores(truth, probabilities, thresholds, float(loss))
+        precisions = average_precisions(truth, probabilities)
+        classes = per_class(scores.confusion_matrix, model.classes)
+        return {
+            **scores._asdict(),
+            "mean_average_precision": float(np.nanmean(precisions)) if truth.any() else float("nan"),
+            "per_class": {
+                name: {**classes[name], "average_precision": precision, "threshold": threshold}
+                for name, precision, threshold in zip(model.classes, precisions, thresholds, strict=True)
+            },
+            "n": len(truth),
+        }
+
+    found = {"classes": list(model.classes), **figures(truth, probabilities)}
+    if split.tracks is not None and _tracks_have_one_label(split.labels, split.tracks["track"]):
+        found["by_track"] = figures(*mean_by_track(truth, probabilities, split.tracks["track"]))
+    return found
 
 
 def _tracks_have_one_label(labels: Labels, tracks: Labels) -> bool:

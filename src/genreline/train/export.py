@@ -29,7 +29,7 @@ from genreline.audio.seconds import RATE_HZ, SHORTEST_S, SILENCE_RMS, SMEAR
 from genreline.errors import GenrelineError, first_line
 from genreline.files import replacing
 from genreline.provenance import versions
-from genreline.train.checkpoint import Model, load_model, weights_of
+from genreline.train.checkpoint import Model, load_model, probabilities_of, weights_of
 from genreline.train.folder import graph_file, read_description, write_description
 from genreline.train.models import evaluating
 
@@ -143,7 +143,7 @@ class _Listener(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.network = model.network
-        self._kind, self._temperature = model.config.features, model.calibration.temperature
+        self._kind, self._calibration = model.config.features, model.calibration
         linear = [each for each in model.network.modules() if isinstance(each, nn.Linear)]
         if not linear:
             raise GenrelineError(f"{_name(model)}: its network ends with no linear layer, so it has no embeddings")
@@ -154,7 +154,7 @@ class _Listener(nn.Module):
         hook = self._last[0].register_forward_pre_hook(lambda _, inputs: embeddings.append(inputs[0]))
         logits = self.network(traceable_features(waveform, self._kind))
         hook.remove()
-        return torch.softmax(logits / self._temperature, dim=1), embeddings[0]
+        return probabilities_of(logits, self._calibration), embeddings[0]
 
 
 @contextmanager

@@ -34,6 +34,8 @@ class Calibration:
         evidence: how much a second tells beside its neighbours, from 0 to 1 (`predict.context.Context`).
         unsure_margin: a song whose two most probable classes are nearer than this is called unsure.
         unsure_margins: by class, where another margin holds for the songs that it is the most probable class of.
+        thresholds: by class, of a multi-label model: a second has each label that is at least so probable. Without
+            them each second has one label, the most probable class.
     """
 
     temperature: float = 1.0
@@ -41,6 +43,12 @@ class Calibration:
     evidence: float = 1.0
     unsure_margin: float = 0.0
     unsure_margins: Mapping[str, float] = field(default_factory=dict)
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a second may have several labels, or none."""
+        return bool(self.thresholds)
 
     def margin_of(self, dominant: str) -> float:
         """The margin for a song with this most probable class."""
@@ -108,7 +116,7 @@ def read_description(name_or_folder: str | Path) -> Description:
             classes=classes,
             features=str(content["features"]["name"]),
             metrics=content["metrics"],
-            calibration=_calibration(content.get("calibration", {}), len(classes)),
+            calibration=_calibration(content.get("calibration", {}), classes),
             weights_digest=str(content["weights_digest"]),
             graph_digest=None if content.get("graph_digest") is None else str(content["graph_digest"]),
             content=content,
@@ -166,12 +174,14 @@ def unreadable(folder: Path, error: Exception) -> CheckpointError:
     return CheckpointError(f"{folder}: is not a model that can be read ({str(error).splitlines()[0]})")
 
 
-def _calibration(values: Mapping[str, Any], n_classes: int) -> Calibration:
+def _calibration(values: Mapping[str, Any], classes: tuple[str, ...]) -> Calibration:
     """Checked numbers; ValueError or TypeError for what they may not be. Folders of earlier versions have none."""
     found = Calibration(**values)
     stay = 1.0 if found.stay is None else found.stay
     shares = (found.evidence, found.unsure_margin, *dict(found.unsure_margins).values())
-    if not (0 < found.temperature < math.inf and 1 / n_classes <= stay <= 1 and all(0 <= each <= 1 for each in shares)):
+    shares += tuple(dict(found.thresholds).values())
+    is_right = 0 < found.temperature < math.inf and 1 / len(classes) <= stay <= 1
+    if not (is_right and all(0 <= each <= 1 for each in shares) and set(found.thresholds) in (set(), set(classes))):
         raise ValueError(f"calibration: {dict(values)} is out of bounds")
     return found
 

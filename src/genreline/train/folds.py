@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from genreline.data.layout import SETS, Dataset, Labels, Split
+from genreline.data.layout import SETS, Dataset, Split, classes_of, targets_of
 from genreline.errors import ConfigError, DataError
 from genreline.train.checkpoint import Model
 from genreline.train.config import Config
 from genreline.train.evaluate import evaluate_model
+from genreline.train.folder import Calibration
 from genreline.train.loop import Epoch, fit
 
 GROUPS = ("artist", "track", "source")
@@ -20,10 +21,11 @@ GROUPS = ("artist", "track", "source")
 
 
 class Fold(NamedTuple):
-    """One fold's run: the epoch of its best snapshot, and the figures of `evaluate_model` on the fold."""
+    """One fold's run: its best snapshot's epoch and thresholds, and the figures of `evaluate_model` on the fold."""
 
     best_epoch: int
     figures: dict[str, Any]
+    thresholds: dict[str, float]
 
 
 def cross_validate(
@@ -48,7 +50,7 @@ def cross_validate(
             raise KeyboardInterrupt
         if not run.best_epoch:
             raise DataError(f"folds: fold {number} had no epoch with a finite loss; lower optimizer.lr")
-        yield Fold(run.best_epoch, evaluate_model(Model.from_fit(run, fold), fold.test))
+        yield Fold(run.best_epoch, evaluate_model(Model.from_fit(run, fold), fold.test), run.thresholds)
 
 
 def fit_whole(
@@ -62,15 +64,21 @@ def fit_whole(
     """The model of all rows, as its last epoch leaves it: it takes as many as the folds' best snapshots, the median.
 
     Its metrics are the folds': `folds` has the mean and the standard deviation of each figure. Nothing else is left
-    that it did not train on.
+    that it did not train on. Of a multi-label model, the thresholds are the folds' means.
     """
     epochs = round(statistics.median(fold.best_epoch for fold in folds))
-    whole = Dataset(dataset.features, dataset.classes, {**dataset.splits, "train": pool}, dataset.digest)
+    whole = dataclasses.replace(dataset, splits={**dataset.splits, "train": pool})
     run = fit(config.model_copy(update={"epochs": epochs, "patience": None}), whole, device, on_epoch)
     if run.status == "interrupted":
         raise KeyboardInterrupt
     metrics = {"folds": {"n_folds": len(folds), **spreads(folds)}}
-    return dataclasses.replace(Model.from_fit(run, whole), network=run.last_network, metrics=metrics)
+    thresholds = {name: statistics.mean(fold.thresholds[name] for fold in folds) for name in run.thresholds}
+    return dataclasses.replace(
+        Model.from_fit(run, whole),
+        network=run.last_network,
+        metrics=metrics,
+        calibration=Calibration(thresholds=thresholds),
+    )
 
 
 def spreads(folds: Sequence[Fold]) -> dict[str, dict[str, float]]:
@@ -105,6 +113,7 @@ def pooled(dataset: Dataset) -> Split:
         np.concatenate([split.X for split in splits]),
         np.concatenate([split.labels for split in splits]),
         {name: np.concatenate([each[name] for each in tracks]) for name in columns},
+        dataset.is_multi_label,
     )
 
 
@@ -119,7 +128,7 @@ def fold_numbers(pool: Split, n_folds: int, group: str | None = None, seed: int 
         ConfigError: fewer than three folds, or another group. DataError: no such column, or a class with fewer groups
             than folds.
     """
-    from sklearn.model_selection import StratifiedGroupKFold  # takes a second to import
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold  # takes a second to import
 
     if n_folds < 3:
         raise ConfigError(f"folds: {n_folds} are too few; a fold is tested, one validates, and the others train")
@@ -130,11 +139,15 @@ def fold_numbers(pool: Split, n_folds: int, group: str | None = None, seed: int 
     if group not in tracks:
         raise DataError(f"folds: tracks.csv has no column {group!r} in every set; group by another")
     groups = np.where(tracks[group] == "", np.char.add("track ", tracks["track"]), tracks[group])
-    n_groups = {str(label): len(np.unique(groups[pool.labels == label])) for label in np.unique(pool.labels)}
+    classes = classes_of(pool)
+    targets = targets_of(pool, classes, "folds")
+    has = targets.astype(bool) if pool.is_multi_label else targets[:, None] == np.arange(len(classes))
+    n_groups = {name: len(np.unique(groups[has[:, k]])) for k, name in enumerate(classes)}
     if few := [f"{label} has {n}" for label, n in n_groups.items() if n < n_folds]:
         raise DataError(f"folds: too few groups ({group}) for {n_folds} folds: {', '.join(few)}; take fewer folds")
     numbers = np.zeros(len(pool), np.int64)
-    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed % 2**32)
+    kind = GroupKFold if pool.is_multi_label else StratifiedGroupKFold  # which knows one label a row
+    folds = kind(n_folds, shuffle=True, random_state=seed % 2**32)
     for number, (_, rows) in enumerate(folds.split(np.zeros(len(pool)), pool.labels, groups)):
         numbers[rows] = number
     return numbers
@@ -151,16 +164,12 @@ def fold_datasets(dataset: Dataset, pool: Split, numbers: NDArray[np.int64]) -> 
         is_test, is_val = numbers == fold, numbers == (fold + 1) % n_folds
         chosen = {"train": ~(is_test | is_val), "val": is_val, "test": is_test}
         splits = {name: rows_of(pool, rows) for name, rows in chosen.items()}
-        if missing := _missing(splits["train"].labels, dataset.classes):
+        if missing := sorted(set(dataset.classes) - set(classes_of(splits["train"]))):
             raise DataError(f"folds: fold {fold + 1} leaves no {', '.join(missing)} to train on; take other folds")
-        yield Dataset(dataset.features, dataset.classes, splits, dataset.digest)
+        yield dataclasses.replace(dataset, splits=splits)
 
 
 def rows_of(split: Split, chosen: NDArray[np.bool_]) -> Split:
     """Those rows of a set that are chosen, (N,)."""
     tracks = None if split.tracks is None else {name: column[chosen] for name, column in split.tracks.items()}
-    return Split(split.X[chosen], split.labels[chosen], tracks)
-
-
-def _missing(labels: Labels, classes: tuple[str, ...]) -> list[str]:
-    return sorted(set(classes) - set(map(str, np.unique(labels))))
+    return dataclasses.replace(split, X=split.X[chosen], labels=split.labels[chosen], tracks=tracks)

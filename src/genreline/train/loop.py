@@ -9,7 +9,7 @@ import copy
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -20,15 +20,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
-from genreline.data.layout import Dataset, indices
+from genreline.data.layout import Dataset, targets_of
 from genreline.data.loaders import Loader, is_mapped, split_loader, split_tensor
 from genreline.data.npy import row_blocks
 from genreline.errors import ConfigError, first_line
 from genreline.train.augment import build_augmentation
 from genreline.train.config import Config
-from genreline.train.metrics import Scores, compute_scores
+from genreline.train.metrics import Scores, compute_label_scores, compute_scores, fit_thresholds
 from genreline.train.models import Standardise, build_network, evaluating
-from genreline.train.optim import AveragedWeights, build_optimizer, build_schedule, class_weights
+from genreline.train.optim import AveragedWeights, build_loss, build_optimizer, build_schedule, plain_loss
 from genreline.train.resume import RunState
 from genreline.train.targets import sample_weights, training_targets
 from genreline.train.transfer import OnRows, fit_last_layer, start_network
@@ -95,17 +95,29 @@ def train_epoch(
     return float(total) / n
 
 
-def evaluate(loader: Batches, network: nn.Module, loss_function: LossFunction) -> Scores:
-    """Loss, macro F1, accuracy and confusion matrix on a loader, the weights untouched (assignment, step 1.4)."""
+def evaluate(
+    loader: Batches, network: nn.Module, loss_function: LossFunction, thresholds: Sequence[float] = ()
+) -> Scores:
+    """Loss, macro F1, accuracy and confusion matrix on a loader, the weights untouched (assignment, step 1.4).
+
+    Args:
+        thresholds: of a multi-label network, for each class (default: 0.5).
+    """
     logits, targets = predict(loader, network)
-    loss = float(loss_function(logits, targets))
-    predictions = logits.argmax(dim=1)
-    return compute_scores(targets.cpu().numpy(), predictions.cpu().numpy(), logits.shape[1], loss)
+    return scores_of(logits, targets, float(loss_function(logits, targets)), thresholds)
+
+
+def scores_of(logits: Tensor, targets: Tensor, loss: float, thresholds: Sequence[float] = ()) -> Scores:
+    """The figures of logits (N, n_classes) for targets (N,), or (N, n_classes) of a multi-label set."""
+    truth, n_classes = targets.cpu().numpy(), logits.shape[1]
+    if targets.ndim == 1:
+        return compute_scores(truth, logits.argmax(dim=1).cpu().numpy(), n_classes, loss)
+    return compute_label_scores(truth, torch.sigmoid(logits).cpu().numpy(), thresholds or [0.5] * n_classes, loss)
 
 
 @torch.no_grad()
 def predict(loader: Batches, network: nn.Module) -> tuple[Tensor, Tensor]:
-    """The logits (N, n_classes) and targets (N,) of all batches, the network in evaluation mode meanwhile."""
+    """The logits (N, n_classes) and the targets of all batches, the network in evaluation mode meanwhile."""
     with evaluating(network):
         pairs = [(network(inputs), targets) for inputs, targets in loader]
     return torch.cat([logits for logits, _ in pairs]), torch.cat([targets for _, targets in pairs])
@@ -134,6 +146,7 @@ class FitResult:
         best_epoch: the number of the snapshot's epoch, the first of equals; 0 if none was finite.
         history: an Epoch for each epoch that was completed.
         status: "diverged" if a loss was NaN or infinite (the run ends there), "interrupted" by Ctrl-C.
+        thresholds: by class, of the snapshot of a multi-label run, fitted on the validation set.
     """
 
     config: Config
@@ -142,6 +155,7 @@ class FitResult:
     history: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
     status: Literal["completed", "diverged", "interrupted"] = "completed"
+    thresholds: dict[str, float] = field(default_factory=dict)
 
 
 def fit(
@@ -156,6 +170,9 @@ def fit(
 
     The same configuration, data and device give the same losses to the last bit (assignment, step 3.1). The test set
     is not read. Ctrl-C ends the run after the last complete epoch, with what there is; before the first, it is raised.
+
+    The classes of a multi-label dataset are learned side by side, by binary cross-entropy. Its validation figures are
+    those at the thresholds that suit the validation set best, and its accuracy counts samples with all labels right.
 
     A run that starts from a model (`config.start`) has its weights, and begins with a last layer that is fitted on
     them (`train/transfer.py`). With `freeze` that is all: its history is one epoch, without a learning rate.
@@ -178,7 +195,7 @@ def fit(
         return _fit_frozen(config, dataset, device, on_epoch, on_rows)
     targets = {
         "train": training_targets(config, dataset),
-        "val": torch.from_numpy(indices(dataset.val.labels, dataset.classes, "val")),
+        "val": torch.from_numpy(targets_of(dataset.val, dataset.classes, "val")),
     }
     # The same batches as make_loaders gives.
     train_loader = split_loader(
@@ -189,7 +206,7 @@ def fit(
     optimizer = build_optimizer(config, network)
     schedule = build_schedule(config, optimizer, len(train_loader))
     average = AveragedWeights(config, network)
-    loss_function = nn.CrossEntropyLoss(class_weights(config, dataset, device), label_smoothing=config.label_smoothing)
+    loss_function, val_loss_function = build_loss(config, dataset, device), plain_loss(dataset)
     transform = build_augmentation(config, len(dataset.classes))
     run = FitResult(config, average.network, average.network)
     best_f1, best_weights = -1.0, average.network.state_dict()
@@ -211,7 +228,7 @@ def fit(
                 is_half = config.precision == "bfloat16"
                 with torch.autocast(torch.device(device).type, torch.bfloat16, is_half, cache_enabled=False):
                     train_loss = train_epoch(optimizer, train_loader, loss_function, network, after_batch, transform)
-                val = evaluate(val_loader, average.network, nn.CrossEntropyLoss())
+                val = _validate(val_loader, average.network, val_loss_function)
                 seconds = time.perf_counter() - start
                 epoch = Epoch(number, train_loss, val.loss, val.f1_macro, val.accuracy, lr, seconds)
                 run.history.append(epoch)
@@ -238,6 +255,9 @@ def fit(
     run.last_network = average.network.cpu().eval()
     run.network = copy.deepcopy(run.last_network)
     run.network.load_state_dict(best_weights)
+    if dataset.is_multi_label:
+        logits, wanted = predict(split_loader(dataset.val, targets["val"], 256), run.network)
+        run.thresholds = _thresholds(logits, wanted, dataset.classes)
     return run
 
 
@@ -277,16 +297,28 @@ def _fit_frozen(
     network = start_network(config, dataset, device)
     with _deterministic(device):
         layer = fit_last_layer(config, dataset, network, device, on_rows)
-    targets = {name: indices(dataset.splits[name].labels, dataset.classes, name) for name in ("train", "val")}
-    train, val = (
-        nn.functional.cross_entropy(logits.cpu(), torch.from_numpy(targets[name]))
-        for name, logits in (("train", layer.train_logits), ("val", layer.val_logits))
-    )
-    scores = compute_scores(targets["val"], layer.val_logits.argmax(dim=1).cpu().numpy(), len(dataset.classes))
-    epoch = Epoch(1, float(train), float(val), scores.f1_macro, scores.accuracy, 0.0, time.perf_counter() - start)
+    loss_function, logits = plain_loss(dataset), {"train": layer.train_logits.cpu(), "val": layer.val_logits.cpu()}
+    targets = {name: torch.from_numpy(targets_of(dataset.splits[name], dataset.classes, name)) for name in logits}
+    train_loss, val_loss = (float(loss_function(logits[name], targets[name])) for name in ("train", "val"))
+    thresholds = _thresholds(logits["val"], targets["val"], dataset.classes)
+    scores = scores_of(logits["val"], targets["val"], val_loss, list(thresholds.values()))
+    epoch = Epoch(1, train_loss, val_loss, scores.f1_macro, scores.accuracy, 0.0, time.perf_counter() - start)
     on_epoch(epoch)
     network = network.cpu().eval()
-    return FitResult(config, network, copy.deepcopy(network), [epoch], best_epoch=1)
+    return FitResult(config, network, copy.deepcopy(network), [epoch], best_epoch=1, thresholds=thresholds)
+
+
+def _validate(loader: Batches, network: nn.Module, loss_function: LossFunction) -> Scores:
+    logits, targets = predict(loader, network)
+    thresholds = fit_thresholds(targets.cpu().numpy(), torch.sigmoid(logits).cpu().numpy()) if targets.ndim > 1 else []
+    return scores_of(logits, targets, float(loss_function(logits, targets)), thresholds)
+
+
+def _thresholds(logits: Tensor, targets: Tensor, classes: Sequence[str]) -> dict[str, float]:
+    """By class, of a multi-label network; empty of another."""
+    if targets.ndim == 1:
+        return {}
+    return dict(zip(classes, fit_thresholds(targets.numpy(), torch.sigmoid(logits).numpy()), strict=True))
 
 
 def _new_network(config: Config, dataset: Dataset, device: str, on_rows: OnRows) -> nn.Module:

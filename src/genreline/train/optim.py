@@ -1,10 +1,11 @@
-"""How weights are updated: the optimizer, its schedule, the weights of the classes, the averaging of the weights.
+"""How weights are updated: the loss, the optimizer, its schedule, the weights' average.
 
 Optimizers and schedulers are torch's, by name, with any of their arguments. Invalid arguments are found before the
 training begins, not in its last epoch.
 """
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer, lr_scheduler
 
-from genreline.data.layout import Dataset, indices
+from genreline.data.layout import Dataset, indices, multi_hot
 from genreline.errors import ConfigError, did_you_mean, first_line
 from genreline.train.config import Config
 
@@ -42,6 +43,25 @@ def class_weights(config: Config, dataset: Dataset, device: str) -> Tensor | Non
     counts = np.bincount(indices(dataset.train.labels, dataset.classes, "train"))
     weights = (1 / counts) ** config.class_balance
     return torch.tensor(weights * counts.sum() / (weights * counts).sum(), dtype=torch.float32, device=device)
+
+
+def plain_loss(dataset: Dataset) -> nn.Module:
+    """What validation counts: cross-entropy; of a multi-label dataset binary cross-entropy, the mean over labels."""
+    return nn.BCEWithLogitsLoss() if dataset.is_multi_label else nn.CrossEntropyLoss()
+
+
+def build_loss(config: Config, dataset: Dataset, device: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """What training minimises: `plain_loss`, with the configuration's label smoothing and weights of the classes.
+
+    Of a multi-label dataset, a label's presence weighs (absent / present samples) ** class_balance times its absence.
+    """
+    smoothing = config.label_smoothing
+    if not dataset.is_multi_label:
+        return nn.CrossEntropyLoss(class_weights(config, dataset, device), label_smoothing=smoothing)
+    present = multi_hot(dataset.train.labels, dataset.classes, "train").sum(axis=0)
+    weights = (np.maximum(len(dataset.train) - present, 1) / present) ** config.class_balance
+    binary = nn.BCEWithLogitsLoss(pos_weight=torch.tensor(weights, dtype=torch.float32, device=device))
+    return lambda logits, targets: binary(logits, torch.lerp(targets, torch.full_like(targets, 0.5), smoothing))
 
 
 class AveragedWeights:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from genreline.data.layout import Dataset, Split, indices
+from genreline.data.layout import Dataset, Split, targets_of
 from genreline.data.loaders import split_loader
 from genreline.errors import ConfigError
 from genreline.train.checkpoint import Model, load_model
@@ -34,17 +34,20 @@ def sample_weights(config: Config, dataset: Dataset) -> Tensor | None:
 
 
 def training_targets(config: Config, dataset: Dataset) -> Tensor:
-    """The training set's class numbers (N,) int64; with teachers, probabilities (N, n_classes) float32.
+    """The training set's `targets_of`; with teachers, probabilities (N, n_classes) float32.
 
     The probabilities are those of the teachers, averaged, and the label in proportion (Hinton et al. 2015, at a
     temperature of 1). They are computed once, from the unaugmented samples, and used for the augmented ones too.
 
     Raises:
-        ConfigError: a teacher with other features or classes. CheckpointError: one that cannot be loaded.
+        ConfigError: a teacher with other features or classes, or several labels a sample. CheckpointError: a teacher
+            that cannot be loaded.
     """
-    numbers = torch.from_numpy(indices(dataset.train.labels, dataset.classes, "train"))
+    targets = torch.from_numpy(targets_of(dataset.train, dataset.classes, "train"))
     if config.distillation is None:
-        return numbers
+        return targets
+    if dataset.is_multi_label:
+        raise ConfigError("distillation: teachers say one label a second, and this dataset has several; leave it out")
     teachers = [load_model(name) for name in config.distillation.teachers]
     for name, teacher in zip(config.distillation.teachers, teachers, strict=True):
         if (teacher.config.features, teacher.classes) != (config.features, dataset.classes):
@@ -53,7 +56,7 @@ def training_targets(config: Config, dataset: Dataset) -> Tensor:
                 f"a teacher must know {config.features} and {', '.join(dataset.classes)}"
             )
     taught = torch.stack([_probabilities(teacher, dataset.train) for teacher in teachers]).mean(dim=0)
-    labels = nn.functional.one_hot(numbers, len(dataset.classes)).float()
+    labels = nn.functional.one_hot(targets, len(dataset.classes)).float()
     return torch.lerp(labels, taught, config.distillation.weight)
 
 

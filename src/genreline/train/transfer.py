@@ -1,7 +1,8 @@
 """What another model has learned, for a dataset of one's own: its weights, and a new last layer.
 
-The new layer is a multinomial logistic regression on the model's embeddings of the training set. They are computed
-once, and fit into memory where the features may not (896 numbers a second of `genres8-resnet`, instead of 2,688).
+The new layer is a multinomial logistic regression on the model's embeddings of the training set, or one regression for
+each class where a sample may have several labels. The embeddings are computed once, and fit into memory where the
+features may not (896 numbers a second of `genres8-resnet`, instead of 2,688).
 """
 
 from collections.abc import Callable
@@ -11,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from genreline.data.layout import Dataset, indices
+from genreline.data.layout import Dataset, targets_of
 from genreline.data.npy import row_blocks
 from genreline.errors import ConfigError
 from genreline.train.checkpoint import load_model
 from genreline.train.config import Config, StartConfig
 from genreline.train.models import Embedder, build_network, fix_statistics, last_layer
-from genreline.train.optim import class_weights
+from genreline.train.optim import build_loss, plain_loss
 
 OnRows = Callable[[int, int], object]
 """Gets how many rows are embedded, and how many there are to embed."""
@@ -80,15 +81,16 @@ def fit_last_layer(
 ) -> LastLayer:
     """Fit the last layer of a network to a dataset, and put it into the network; nothing else in it changes.
 
-    Cross-entropy, with the configuration's weights of classes, and the L2 penalty among WEIGHT_DECAYS that gives the
-    lowest validation loss; L-BFGS (Nocedal 1980) on all rows at once, on embeddings brought to mean 0 and deviation 1.
+    Cross-entropy (`plain_loss`), with the configuration's weights of classes, and the L2 penalty among WEIGHT_DECAYS
+    that gives the lowest validation loss; L-BFGS (Nocedal 1980) on all rows at once, on embeddings brought to mean 0
+    and deviation 1.
     """
     total = len(dataset.train) + len(dataset.val)
     body = Embedder(network).eval()
     train = embed_rows(body, dataset.train.X, device, lambda done: on_rows(done, total))
     val = embed_rows(body, dataset.val.X, device, lambda done: on_rows(len(train) + done, total))
     targets = {
-        name: torch.from_numpy(indices(dataset.splits[name].labels, dataset.classes, name)).to(device)
+        name: torch.from_numpy(targets_of(dataset.splits[name], dataset.classes, name)).to(device)
         for name in ("train", "val")
     }
     mean, deviation = train.mean(dim=0), train.std(dim=0, correction=0)
@@ -99,7 +101,8 @@ def fit_last_layer(
         (val - mean) / deviation,
         targets["val"],
         len(dataset.classes),
-        class_weights(config, dataset, device),
+        build_loss(config.model_copy(update={"label_smoothing": 0.0}), dataset, device),
+        plain_loss(dataset),
     )
     weight = layer.weight / deviation  # of the embeddings as they are
     fitted = layer._replace(weight=weight, bias=layer.bias - weight @ mean)
@@ -122,7 +125,13 @@ def embed_rows(
 
 
 def _regression(
-    train: Tensor, train_targets: Tensor, val: Tensor, val_targets: Tensor, n_classes: int, weights: Tensor | None
+    train: Tensor,
+    train_targets: Tensor,
+    val: Tensor,
+    val_targets: Tensor,
+    n_classes: int,
+    loss_function: Callable[[Tensor, Tensor], Tensor],
+    val_loss_function: Callable[[Tensor, Tensor], Tensor],
 ) -> LastLayer:
     """The logistic regression with the lowest validation loss."""
     layer = nn.Linear(train.shape[1], n_classes, device=train.device)
@@ -135,7 +144,7 @@ def _regression(
 
         def loss() -> Tensor:
             optimizer.zero_grad()  # noqa: B023  called within this iteration
-            fit = nn.functional.cross_entropy(layer(train), train_targets, weights)
+            fit = loss_function(layer(train), train_targets)
             penalised: Tensor = fit + decay / 2 * layer.weight.square().sum()  # noqa: B023
             penalised.backward()  # type: ignore[no-untyped-call]
             return penalised
@@ -143,7 +152,7 @@ def _regression(
         optimizer.step(loss)  # type: ignore[no-untyped-call]
         with torch.no_grad():
             logits = layer(val)
-            val_loss = float(nn.functional.cross_entropy(logits, val_targets))
+            val_loss = float(val_loss_function(logits, val_targets))
             if best is None or val_loss < best_loss:
                 best_loss = val_loss
                 best = LastLayer(layer.weight.clone(), layer.bias.clone(), layer(train), logits, decay)

@@ -4,11 +4,11 @@ from pydantic import BaseModel, Field
 
 
 class Second(BaseModel):
-    """What one second sounds like. `probabilities` has all classes, and sums to 1."""
+    """What one second sounds like. `probabilities` has all classes, and sums to 1 unless there are `thresholds`."""
 
     start_s: float
     end_s: float
-    label: str
+    label: str = Field(description="Of a multi-label model, all of its labels between |, or nothing.")
     confidence: float
     probabilities: dict[str, float]
     label_raw: str | None = Field(None, description="Of the second alone, where the song's other seconds count too.")
@@ -17,7 +17,7 @@ class Second(BaseModel):
 
 
 class Stretch(BaseModel):
-    """Consecutive seconds with one label."""
+    """Consecutive seconds with a label; those of different labels overlap where the model is multi-label."""
 
     start_s: float
     end_s: float
@@ -35,6 +35,9 @@ class TimelineSchema(BaseModel):
     dominant: str = Field(description="The class with the highest mean probability.")
     verdict: str = Field(description="The dominant class in words, or that the song is unsure between two.")
     unsure_margin: float = Field(description="What the two most probable classes must be apart to name one of them.")
+    thresholds: dict[str, float] | None = Field(
+        None, description="Of a multi-label model: the least probability of each class at which a second has its label."
+    )
     overall: dict[str, float] = Field(description="Each class's mean probability over time.")
     runs: list[Stretch]
     seconds: list[Second]

@@ -208,7 +208,13 @@ def _seconds(
 ) -> list[dict[str, Any]]:
     """A block's seconds, from `start_s` on, as a timeline has them, with the outline of each."""
     is_silent = np.isnan(probabilities[:, 0])
-    part = Timeline(recognizer.model.classes, probabilities, len(waveform) / RATE_HZ, is_silent=is_silent)
+    part = Timeline(
+        recognizer.model.classes,
+        probabilities,
+        len(waveform) / RATE_HZ,
+        is_silent=is_silent,
+        thresholds=recognizer.thresholds,
+    )
     if follow:
         part = part.smoothed(follow(probabilities))
     seconds: list[dict[str, Any]] = part.to_dict()["seconds"]

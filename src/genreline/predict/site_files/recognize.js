@@ -110,11 +110,11 @@ export function smooth(alone, { stay, evidence }) {
 }
 
 /** The rows of a timeline, as Timeline.to_dict() has them; `alone` are the probabilities before their neighbours. */
-export function listSeconds(rows, alone, classes, durationS) {
+export function listSeconds(rows, alone, classes, durationS, thresholds) {
   return rows.map((row, i) => {
-    const [label, confidence] = best(row, classes);
-    const [label_raw, confidence_raw] = best(alone[i], classes);
-    const shares = row ?? classes.map(() => 1 / classes.length);
+    const [label, confidence] = best(row, classes, thresholds);
+    const [label_raw, confidence_raw] = best(alone[i], classes, thresholds);
+    const shares = row ?? classes.map(() => (isMultiLabel(thresholds) ? 0 : 1 / classes.length));
     const probabilities = Object.fromEntries(classes.map((name, k) => [name, shares[k]]));
     const end_s = i + 1 < rows.length ? i + 1 : Math.max(i, durationS);
     return { start_s: i, end_s, label, confidence, label_raw, confidence_raw, probabilities };
@@ -131,17 +131,35 @@ export function mean(seconds, classes) {
 }
 
 /** The dominant class of the song, and what to say of it; the margins are those of the model's calibration. */
-export function verdictOf(seconds, overall, { unsure_margin, unsure_margins }) {
+export function verdictOf(seconds, overall, { unsure_margin, unsure_margins, thresholds }) {
   if (seconds.every(({ label }) => label === SILENCE)) return [SILENCE, SILENCE];
   const [first, second] = Object.entries(overall).sort(([, a], [, b]) => b - a);
   const words = ([name]) => name.replaceAll("_", " ");
+  if (isMultiLabel(thresholds)) {
+    const found = Object.entries(overall).filter(([name, mean]) => mean >= thresholds[name]);
+    return [first[0], found.map(words).join(", ") || "no label"];
+  }
   const margin = Object.hasOwn(unsure_margins, first[0]) ? unsure_margins[first[0]] : unsure_margin;
   const isUnsure = second && first[1] - second[1] < margin;
   return [first[0], isUnsure ? `unsure between ${words(first)} and ${words(second)}` : words(first)];
 }
 
-/** Equal consecutive labels as one stretch each. */
-export function runsOf(seconds) {
+/** Equal consecutive labels as one stretch each; of a multi-label model the stretches of each label. */
+export function runsOf(seconds, classes, thresholds) {
+  if (isMultiLabel(thresholds)) {
+    const having = (name) => (row) => ({
+      ...row,
+      label: row.label.split("|").includes(name) ? name : "",
+      confidence: row.probabilities[name] ?? 0,
+    });
+    return [...classes, SILENCE]
+      .flatMap((name) => stretchesOf(seconds.map(having(name))).filter((run) => run.label))
+      .sort((a, b) => a.start_s - b.start_s);
+  }
+  return stretchesOf(seconds);
+}
+
+function stretchesOf(seconds) {
   const runs = [];
   for (const { start_s, end_s, label, confidence } of seconds) {
     if (runs.at(-1)?.label !== label) runs.push({ start_s, label, parts: [] });
@@ -155,19 +173,29 @@ export function runsOf(seconds) {
 }
 
 /** The same columns as genreline's own CSV file has. */
-export function toCsv(seconds, classes) {
-  const head = ["start_s", "end_s", "label", "confidence", "label_raw", "confidence_raw", ...classes];
+export function toCsv(seconds, classes, thresholds) {
+  const isMany = isMultiLabel(thresholds); // whose seconds stand alone
+  const raw = isMany ? [] : ["label_raw", "confidence_raw"];
+  const head = ["start_s", "end_s", isMany ? "labels" : "label", "confidence", ...raw, ...classes];
   const rows = seconds.map((row) => [
-    ...[row.start_s, row.end_s, row.label, row.confidence.toFixed(4), row.label_raw, row.confidence_raw.toFixed(4)],
+    ...[row.start_s, row.end_s, row.label, row.confidence.toFixed(4)],
+    ...(isMany ? [] : [row.label_raw, row.confidence_raw.toFixed(4)]),
     ...classes.map((name) => row.probabilities[name].toFixed(4)),
   ]);
   const quoted = (cell) => (/[",\n\r]/.test(cell) ? `"${String(cell).replaceAll('"', '""')}"` : cell);
   return [head, ...rows].map((row) => `${row.map(quoted).join(",")}\n`).join("");
 }
 
-function best(row, classes) {
-  if (!row) return [SILENCE, 1 / classes.length];
+/** Whether there are thresholds, by class: a second has every label that is at least so probable. */
+function isMultiLabel(thresholds) {
+  return Object.keys(thresholds ?? {}).length > 0;
+}
+
+function best(row, classes, thresholds) {
+  const isMany = isMultiLabel(thresholds);
+  if (!row) return [SILENCE, isMany ? 0 : 1 / classes.length];
   const confidence = Math.max(...row);
+  if (isMany) return [classes.filter((name, k) => row[k] >= thresholds[name]).join("|"), confidence];
   return [classes[row.indexOf(confidence)], confidence];
 }
 

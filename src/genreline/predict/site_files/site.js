@@ -45,6 +45,7 @@ async function recognize(file) {
   view.setDuration(durationS);
   view.setPeaks(peaksOf(waveform, model.rate_hz / PEAKS_PER_S));
 
+  const { thresholds } = model.calibration; // of a multi-label model
   const alone = []; // a second's probabilities, or null for silence
   const n = countRows(waveform.length, model);
   let first_ms = null;
@@ -53,22 +54,24 @@ async function recognize(file) {
     if (mine !== turn) return;
     alone.push(...batch);
     first_ms ??= performance.now() - started_ms;
-    view.add(listSeconds(alone, alone, model.classes, durationS).slice(-batch.length));
+    view.add(listSeconds(alone, alone, model.classes, durationS, thresholds).slice(-batch.length));
     byId("status").textContent = `${alone.length} of ${n} seconds …`;
     await new Promise((resolve) => setTimeout(resolve)); // the page draws, and answers its reader
   }
 
-  const seconds = listSeconds(smooth(alone, model.calibration), alone, model.classes, durationS);
+  const seconds = listSeconds(smooth(alone, model.calibration), alone, model.classes, durationS, thresholds);
   const overall = mean(seconds, model.classes);
-  const runs = runsOf(seconds);
+  const runs = runsOf(seconds, model.classes, thresholds);
   const [dominant, verdict] = verdictOf(seconds, overall, model.calibration);
   view.add(seconds);
-  view.setSummary({ overall, dominant });
+  const isMultiLabel = Object.keys(thresholds).length > 0;
+  view.setSummary({ overall, dominant, ...(isMultiLabel && { thresholds }) });
   listRuns(byId("runs"), runs, view.looks, (second) => (sound.currentTime = second));
-  byId("verdict").textContent = dominant in overall ? `${verdict} (${percent(overall[dominant])} on average)` : verdict;
+  const hasShare = dominant in overall && !isMultiLabel;
+  byId("verdict").textContent = hasShare ? `${verdict} (${percent(overall[dominant])} on average)` : verdict;
   const csv = byId("csv");
   URL.revokeObjectURL(csv.href);
-  csv.href = URL.createObjectURL(new Blob([toCsv(seconds, model.classes)], { type: "text/csv" }));
+  csv.href = URL.createObjectURL(new Blob([toCsv(seconds, model.classes, thresholds)], { type: "text/csv" }));
   csv.download = `${file.name.replace(/\.[^.]*$/, "")}.csv`;
   csv.hidden = false;
   const [first_s, whole_s] = [first_ms, performance.now() - started_ms].map((ms) => (ms / 1000).toFixed(1));

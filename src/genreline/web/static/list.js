@@ -4,7 +4,7 @@ import { looksOf, swatch } from "./palette.js";
 import { render } from "./service.js";
 import { ranked } from "./song.js";
 import { text } from "./strings.js";
-import { inWords, percent } from "./words.js";
+import { inWords, percent, songLabels } from "./words.js";
 import { zipOf } from "./zip.js";
 
 const AT_ONCE = 2; // as many as a service usually works on
@@ -41,8 +41,8 @@ export class SongList {
       const state = stateOf(song, waiting.indexOf(song) + 1);
       if (button.lastElementChild.textContent === state) continue;
       button.lastElementChild.textContent = state;
-      const label = song.state === "done" && song.result.summary.dominant;
-      button.firstElementChild.replaceChildren(...(label ? [swatch(looksOf(song.result.classes).get(label))] : []));
+      const labels = song.state === "done" ? songLabels(song.result.summary) : [];
+      button.firstElementChild.replaceChildren(...labels.map((label) => swatch(looksOf(song.result.classes).get(label))));
     }
     this._saveButton.disabled = !this.songs.some((song) => song.state === "done");
   }
@@ -88,7 +88,8 @@ function stateOf(song, place) {
   if (song.state === "waiting") return text.isWaiting(place);
   if (song.state === "running") return song.share ? percent(song.share) : text.recognizing;
   if (song.state === "failed") return song.error.message;
-  const { dominant, overall } = song.result.summary;
+  const { dominant, overall, thresholds } = song.result.summary;
+  if (thresholds) return inWords(songLabels(song.result.summary).join("|"), text.timeline);
   const { first, second, isUnsure } = ranked(song.result.summary);
   const name = (label) => inWords(label, text.timeline);
   return isUnsure ? text.unsure(name(first[0]), name(second[0])) : `${name(dominant)} ${percent(overall[dominant])}`;

@@ -46,7 +46,8 @@ function drawLegend(context, timeline, width) {
   context.font = "24px system-ui, sans-serif";
   context.fillStyle = "#e8ebee";
   let x = 0;
-  for (const label of new Set(timeline.runs().map((run) => run.label))) {
+  for (const label of new Set(timeline.runs().flatMap((run) => run.label.split("|")))) {
+    if (!label) continue;
     const words = inWords(label, text.timeline);
     const needed = 50 + context.measureText(words).width;
     if (x + needed > width) return;

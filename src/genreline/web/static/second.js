@@ -116,7 +116,8 @@ export class SecondModel {
  * of those only in which both find sound. `key` is the label that counts, where a second has it.
  */
 function compare(one, other, key) {
-  const labels = [one, other].map(({ seconds }) => seconds.map((second) => second[key] ?? second.label));
+  const inOrder = (label) => label.split("|").sort().join("|"); // each model has an order of its own
+  const labels = [one, other].map(({ seconds }) => seconds.map((second) => inOrder(second[key] ?? second.label)));
   const sounding = labels[0].flatMap((label, i) => ([label, labels[1][i] ?? SILENCE].includes(SILENCE) ? [] : [i]));
   const different = sounding.filter((i) => labels[0][i] !== labels[1][i]);
   return { different: new Set(different.map((i) => one.seconds[i])), share: 1 - different.length / sounding.length };

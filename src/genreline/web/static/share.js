@@ -1,7 +1,7 @@
 /* A link that holds a timeline in its fragment, which browsers send to no server.
  *
  * The fragment is JSON, deflated, in base64url: probabilities as whole 63rds, labels as places among the classes (-1 is
- * silence), one peak a second. Who follows a link trusts nobody: everything is bounded and checked before it is shown.
+ * silence; of a multi-label model, the sum of 2 ** place of each label), one peak a second. Who follows a link trusts nobody: everything is bounded and checked before it is shown.
  */
 
 import { meanOf } from "./lanes.js";
@@ -19,9 +19,11 @@ const MOST = { letters: 32_000, bytes: 500_000, seconds: 7200, classes: 32, titl
 
 /** A fragment for the address of this page. Throws a Problem if the song is too long for an address. */
 export async function fragmentOf(song) {
-  const { title, model, duration_s, classes, unsure_margin } = song.timeline;
+  const { title, model, duration_s, classes, unsure_margin, thresholds } = song.timeline;
   const { seconds } = song.result;
   const place = (label) => classes.indexOf(label);
+  const places = (label) => classes.reduce((sum, name, i) => sum + (label.split("|").includes(name) ? 2 ** i : 0), 0);
+  const several = (label) => (label === SILENCE ? -1 : places(label));
   const shares = seconds.flatMap(({ probabilities }) => classes.map((name) => Math.round(STEPS * probabilities[name])));
   const hasRaw = seconds.every((second) => second.label_raw);
   const json = JSON.stringify({
@@ -31,7 +33,8 @@ export async function fragmentOf(song) {
     duration_s,
     unsure_margin,
     classes,
-    labels: seconds.map((second) => place(second.label)),
+    ...(thresholds && { thresholds: classes.map((name) => thresholds[name]) }),
+    labels: seconds.map((second) => (thresholds ? several : place)(second.label)),
     raw: hasRaw ? seconds.map((second) => [place(second.label_raw), Math.round(STEPS * second.confidence_raw)]) : [],
     shares,
     peaks: peaksOf(song, seconds.length),
@@ -76,7 +79,7 @@ async function inflated(letters) {
 }
 
 /** A song of what a fragment says, or an error if it makes no sense. */
-function songOf({ version, title, model, duration_s, unsure_margin, classes, labels, raw, shares, peaks }) {
+function songOf({ version, title, model, duration_s, unsure_margin, thresholds, classes, labels, raw, shares, peaks }) {
   const isText = (value, most) => typeof value === "string" && value.length <= most;
   const areWhole = (list, length, least, most) =>
     Array.isArray(list) && list.length === length && list.every((n) => Number.isInteger(n) && n >= least && n <= most);
@@ -84,21 +87,26 @@ function songOf({ version, title, model, duration_s, unsure_margin, classes, lab
   check(Array.isArray(classes) && classes.length > 0 && classes.length <= MOST.classes);
   check(classes.every((name) => isText(name, MOST.name)) && new Set([...classes, SILENCE]).size === classes.length + 1);
   const n = Array.isArray(labels) ? labels.length : 0;
-  check(n > 0 && n <= MOST.seconds && areWhole(labels, n, -1, classes.length - 1));
+  const isMultiLabel = thresholds !== undefined;
+  check(!isMultiLabel || (Array.isArray(thresholds) && thresholds.length === classes.length && raw.length === 0));
+  check(!isMultiLabel || thresholds.every((each) => each >= 0 && each <= 1));
+  check(n > 0 && n <= MOST.seconds && areWhole(labels, n, -1, isMultiLabel ? 2 ** classes.length - 1 : classes.length - 1));
   check(Number.isFinite(duration_s) && duration_s > n - 1 && duration_s < n + 0.25);
   check(unsure_margin >= 0 && unsure_margin <= 1 && areWhole(shares, n * classes.length, 0, STEPS));
   check(Array.isArray(raw) && [0, n].includes(raw.length) && Array.isArray(peaks) && [0, n].includes(peaks.length));
   check(areWhole(peaks, peaks.length, 0, STEPS));
   check(raw.every((each) => areWhole(each, 2, -1, STEPS) && each[0] < classes.length && each[1] >= 0));
 
-  const nameOf = (place) => (place < 0 ? SILENCE : classes[place]);
-  const rows = labels.map((place, i) => rowOf(shares.slice(i * classes.length, (i + 1) * classes.length), place));
+  const namesIn = (sum) => classes.filter((_, i) => Math.floor(sum / 2 ** i) % 2).join("|");
+  const nameOf = (place) => (place < 0 ? SILENCE : isMultiLabel ? namesIn(place) : classes[place]);
+  const rowAt = (i) => shares.slice(i * classes.length, (i + 1) * classes.length);
+  const rows = labels.map((place, i) => rowOf(rowAt(i), place < 0, isMultiLabel));
   rows.forEach((row, i) => (row.end_s = i < n - 1 ? i + 1 : duration_s));
   const seconds = rows.map((row, i) => ({
     start_s: i,
     end_s: row.end_s,
     label: nameOf(labels[i]),
-    confidence: labels[i] < 0 ? 1 / classes.length : row.shares[labels[i]],
+    confidence: isMultiLabel || labels[i] < 0 ? Math.max(...row.shares) : row.shares[labels[i]],
     probabilities: Object.fromEntries(classes.map((name, c) => [name, row.shares[c]])),
     ...(raw.length && { label_raw: nameOf(raw[i][0]), confidence_raw: raw[i][1] / STEPS }),
     ...(peaks.length && { peaks: new Array(PEAKS_PER_S).fill(peaks[i] / STEPS) }),
@@ -106,20 +114,27 @@ function songOf({ version, title, model, duration_s, unsure_margin, classes, lab
   const means = meanOf(rows, 0, n, classes.length);
   const overall = Object.fromEntries(classes.map((name, c) => [name, means ? means[c] : 1 / classes.length]));
   const dominant = means ? classes[means.indexOf(Math.max(...means))] : SILENCE;
-  const runs = runsOf(seconds, (second) => second.label).map((run) => {
+  const meanIn = (run, shareOf) => {
     const inside = seconds.slice(run.start_s, Math.ceil(run.end_s));
-    return { ...run, confidence: inside.reduce((sum, second) => sum + second.confidence, 0) / inside.length };
-  });
-  const summary = { title, model, duration_s, unsure_margin, classes, overall, dominant, runs };
+    return { ...run, confidence: inside.reduce((sum, second) => sum + shareOf(second), 0) / inside.length };
+  };
+  const runsWith = (name) =>
+    runsOf(seconds, ({ label }) => (label.split("|").includes(name) ? name : "")).filter((run) => run.label);
+  const runs = isMultiLabel
+    ? [...classes, SILENCE]
+        .flatMap((name) => runsWith(name).map((run) => meanIn(run, (second) => second.probabilities[name] ?? 0)))
+        .sort((a, b) => a.start_s - b.start_s)
+    : runsOf(seconds, (second) => second.label).map((run) => meanIn(run, (second) => second.confidence));
+  const byName = isMultiLabel && { thresholds: Object.fromEntries(classes.map((name, c) => [name, thresholds[c]])) };
+  const summary = { title, model, duration_s, unsure_margin, ...byName, classes, overall, dominant, runs };
   const song = new Song({ name: "", result: { model, classes, seconds, summary } });
   return Object.assign(song, { title, isShared: true });
 }
 
-function rowOf(steps, place) {
-  const sum = steps.reduce((total, step) => total + step, 0);
-  check(sum > 0 || place < 0);
-  const silent = place < 0;
-  return { silent, shares: steps.map((step) => (silent ? 1 / steps.length : step / sum)) };
+function rowOf(steps, silent, isMultiLabel) {
+  const sum = isMultiLabel ? STEPS : steps.reduce((total, step) => total + step, 0);
+  check(sum > 0 || silent);
+  return { silent, shares: steps.map((step) => (silent ? (isMultiLabel ? 0 : 1 / steps.length) : step / sum)) };
 }
 
 function check(isRight) {

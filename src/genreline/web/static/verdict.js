@@ -3,7 +3,7 @@
 import { swatch } from "./palette.js";
 import { ranked } from "./song.js";
 import { text } from "./strings.js";
-import { formatTime, inWords, percent, SILENCE } from "./words.js";
+import { formatTime, inWords, percent, SILENCE, songLabels } from "./words.js";
 
 /** A sentence for a song's summary, as nodes, with its label in bold. */
 export function verdictOf(summary) {
@@ -12,7 +12,10 @@ export function verdictOf(summary) {
   const { first, second, isUnsure } = ranked(summary);
   const { dominant } = summary;
   let sentence;
-  if (!first) sentence = text.onlySilence(name(SILENCE), duration); // silence is no class
+  if (summary.thresholds && first) {
+    const names = songLabels(summary).map((label) => `${name(label)} ${percent(summary.overall[label])}`);
+    sentence = names.length ? text.has(names.join(", "), duration) : text.hasNone(name(""), duration);
+  } else if (!first) sentence = text.onlySilence(name(SILENCE), duration); // silence is no class
   else if (isUnsure) {
     const shares = [first, second].map(([, share]) => percent(share)).join(text.and);
     sentence = text.isUnsure(text.unsure(name(first[0]), name(second[0])), shares, duration);
@@ -27,12 +30,13 @@ export function verdictOf(summary) {
 
 /** What the verdict means, in a sentence; or "". */
 export function noteOf(summary) {
+  if (summary.thresholds) return "";
   return text.notes[ranked(summary).isUnsure ? "unsure" : summary.dominant] ?? "";
 }
 
 /** Fill a list with each class's look, name and mean probability. */
 export function fillLegend(list, timeline) {
-  const labels = new Set(timeline.runs().map((run) => run.label));
+  const labels = new Set(timeline.runs().flatMap((run) => run.label.split("|")));
   const isSilent = timeline.dominant() === SILENCE; // whose probabilities say nothing
   const entries = timeline.overall().map(([label, share]) => [label, isSilent ? "" : percent(share)]);
   if (labels.has(SILENCE)) entries.push([SILENCE, ""]);
@@ -40,7 +44,7 @@ export function fillLegend(list, timeline) {
     ...entries.map(([label, share]) => {
       const item = document.createElement("li");
       item.classList.toggle("absent", !labels.has(label));
-      item.classList.toggle("dominant", label === timeline.dominant());
+      item.classList.toggle("dominant", timeline.songLabels().includes(label));
       item.append(swatch(timeline.looks.get(label)), `${inWords(label, text.timeline)} ${share}`);
       return item;
     }),
