@@ -90,6 +90,9 @@ def test_predicting_needs_no_torch_and_training_says_that_it_does(tmp_path, song
     with (tmp_path / "song.wav").open("rb") as stdin:
         streamed = without_torch("predict", "-", cwd=tmp_path, stdin=stdin)
     assert len(streamed.stdout.splitlines()) == 1 + 9
+    done = without_torch("embed", "song.wav", "--out", "song.npy", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert np.load(tmp_path / "song.npy").shape == (9, 896)
     for command in (
         ["train", ".", "--out", "x"],
         ["export", "course-fnn"],

@@ -2,20 +2,18 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from genreline.errors import ConfigError, GenrelineError, MissingError
+from genreline.errors import ConfigError, GenrelineError
 from genreline.files import replacing, write_text
 from genreline.predict.engines import Engine, Graph
 from genreline.train.folder import Calibration
-
-if TYPE_CHECKING:
-    from genreline.train.checkpoint import Model
 
 SUFFIXES = (".npy", ".parquet")
 
@@ -28,37 +26,37 @@ class Embedded(NamedTuple):
 
 
 class EmbeddingEngine:
-    """An engine whose columns are a model's embeddings, instead of probabilities."""
+    """An engine whose columns are a model's embeddings, instead of probabilities, by whatever predicts by the model.
 
-    def __init__(self, model: "Model") -> None:
-        from genreline.train.models import Embedder
+    Raises:
+        ConfigError: the model is not one of genreline's, and has no embeddings.
+    """
 
-        self._body = Embedder(model.network).eval()
-        self.name, self.features, self.metrics, self.calibration = model.name, model.features, {}, Calibration()
+    metrics: Mapping[str, Any] = MappingProxyType({})
+    calibration = Calibration()
+
+    def __init__(self, model: Engine) -> None:
+        self._embed = model.embeddings if isinstance(model, Graph) else _by_torch(model)
+        self.name, self.features = model.name, model.features
         n_columns = self.probabilities(np.zeros((1, 8000), np.float32)).shape[1]
         self.classes = tuple(map(str, range(n_columns)))
 
-    metrics: dict[str, Any]
-
     def probabilities(self, seconds: NDArray[np.float32]) -> NDArray[np.float32]:
         """The embeddings of seconds (N, 8000), mono, 8 kHz: (N, d)."""
-        from genreline.audio.features import features
-        from genreline.train.transfer import embed_rows
-
-        return embed_rows(self._body, features(seconds, self.features).numpy()).numpy()
+        return self._embed(seconds)
 
 
-def embedding_engine(model: Engine) -> EmbeddingEngine:
-    """What computes a model's embeddings, by PyTorch. Raises MissingError without it."""
-    try:
-        from genreline.train.checkpoint import Model, load_model
-    except ModuleNotFoundError as error:
-        raise MissingError.of(f"embeddings by {model.name}", error) from error
-    if isinstance(model, Graph):
-        model = load_model(model.folder)
+def _by_torch(model: Engine) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """What computes a model's embeddings by PyTorch, which has been imported if the model is one of its."""
+    from genreline.audio.features import features
+    from genreline.train.checkpoint import Model
+    from genreline.train.models import Embedder
+    from genreline.train.transfer import embed_rows
+
     if not isinstance(model, Model):
         raise ConfigError(f"{model.name}: is no model of genreline's, so it has no embeddings")
-    return EmbeddingEngine(model)
+    body = Embedder(model.network).eval()
+    return lambda seconds: embed_rows(body, features(seconds, model.features).numpy()).numpy()
 
 
 def check_suffix(out: Path) -> None:

@@ -82,8 +82,15 @@ class Graph:
 
     def probabilities(self, seconds: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Engine.probabilities`."""
+        return self._run("probabilities", seconds)
+
+    def embeddings(self, seconds: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the network makes of seconds (N, 8000) before it decides between classes: (N, d)."""
+        return self._run("embeddings", seconds)
+
+    def _run(self, output: str, seconds: NDArray[np.float32]) -> NDArray[np.float32]:
         rows = [
-            self._session.run(["probabilities"], {"waveform": seconds[i : i + _BATCH]})[0]
+            self._session.run([output], {"waveform": seconds[i : i + _BATCH]})[0]
             for i in range(0, len(seconds), _BATCH)
         ]
         return np.concatenate(rows)

@@ -114,16 +114,15 @@ class Recognizer:
     ) -> NDArray[np.float32]:
         """What the network makes of each second before it decides between classes: similar sounds are near each other.
 
-        It takes what `__call__` takes, and raises what it raises; a sound that ends early has no embeddings. It needs
-        PyTorch.
+        It takes what `__call__` takes, and raises what it raises; a sound that ends early has no embeddings.
 
         Returns:
             (seconds, d) float32; `genres8-resnet` has 896 numbers a second. NaN for a second without sound.
         """
-        from genreline.predict.embeddings import embedding_engine
+        from genreline.predict.embeddings import EmbeddingEngine
 
         waveforms, _ = _decoded(source, rate_hz, max_duration_s)
-        engine = Recognizer(embedding_engine(self.model), raw=True)
+        engine = Recognizer(EmbeddingEngine(self.model), raw=True)
         return np.concatenate([rows for _, rows in engine.predict_blocks(waveforms)])
 
     def many(

@@ -2,7 +2,7 @@
 
 The graph holds the features, the normaliser, the network, the temperature and the softmax; its metadata says what else
 a program has to know to make a timeline of the probabilities. It has two outputs: the probabilities, and the embeddings
-that the network's last layer sees.
+that `embed` gives.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from genreline.files import replacing
 from genreline.provenance import versions
 from genreline.train.checkpoint import Model, load_model, probabilities_of, weights_of
 from genreline.train.folder import graph_file, read_description, write_description
-from genreline.train.models import evaluating
+from genreline.train.models import Embedder, evaluating, last_layer
 
 _LIMITS = (
     "Predicts the genre of a second of 8 kHz mono audio; what sounds above 4 kHz is lost. Feed it whole seconds only, "
@@ -144,17 +144,15 @@ class _Listener(nn.Module):
         super().__init__()
         self.network = model.network
         self._kind, self._calibration = model.config.features, model.calibration
-        linear = [each for each in model.network.modules() if isinstance(each, nn.Linear)]
-        if not linear:
-            raise GenrelineError(f"{_name(model)}: its network ends with no linear layer, so it has no embeddings")
-        self._last = linear[-1:]  # in a list, where it is not registered as a module a second time
+        # In a list, where its modules are not registered a second time.
+        self._embedder = [Embedder(model.network)]
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        embeddings: list[Tensor] = []
-        hook = self._last[0].register_forward_pre_hook(lambda _, inputs: embeddings.append(inputs[0]))
-        logits = self.network(traceable_features(waveform, self._kind))
-        hook.remove()
-        return probabilities_of(logits, self._calibration), embeddings[0]
+        embeddings = self._embedder[0](traceable_features(waveform, self._kind))
+        last = self.network.get_submodule(last_layer(self.network))
+        assert isinstance(last, nn.Linear)
+        logits = last(embeddings[:, -last.in_features :])  # the last block's, or all
+        return probabilities_of(logits, self._calibration), embeddings
 
 
 @contextmanager
