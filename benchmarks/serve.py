@@ -1,10 +1,13 @@
-"""Load of the service on loopback, and how long a listener waits: `python benchmarks/serve.py [OUT]`.
+"""Load of the service on loopback, and how long a listener waits.
+
+    python benchmarks/serve.py [--out results] [--before CHECKOUT]
 
 Starts `genreline serve`'s service with two workers in a process of its own, measures, stops it, and writes serve.json
-and serve.md to OUT (default: results/). Takes some minutes, and Chromium for what the listener sees (left out where
-there is none).
+and serve.md to OUT. With --before, a checkout of an earlier version is loaded by eight clients, too, in turns with this
+one. Takes some minutes, and Chromium for what the listener sees (left out where there is none).
 """
 
+import argparse
 import contextlib
 import io
 import os
@@ -30,6 +33,7 @@ import soundfile
 
 from genreline.demo.music import compose
 from genreline.files import json_text, write_text
+from genreline.predict.recognizer import DEFAULT_MODEL
 from genreline.provenance import versions
 
 SERVE = """
@@ -42,15 +46,19 @@ WORKERS = 2
 CLIENTS = (1, 8, 64)
 LOAD_S = 20
 N_FLAT = 1000
+ROUNDS = 3
 
 
 def main() -> None:
     """Measure everything and write it down."""
-    out = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parents[1] / "results")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "results")
+    parser.add_argument("--before", type=Path, help="a checkout of an earlier version")
+    arguments = parser.parse_args()
     short, long = song(10), song(240)
     with served() as (url, process):
         results: dict[str, Any] = {
-            "versions": {**versions(), **{name: version(name) for name in ("fastapi", "uvicorn")}},
+            "versions": {**versions(), **{name: version(name) for name in ("onnxruntime", "fastapi", "uvicorn")}},
             "cpus": os.cpu_count(),
             "load_average_before": os.getloadavg()[0],
             "workers": WORKERS,
@@ -61,8 +69,10 @@ def main() -> None:
             "page": page(url, long),
         }
         results["load_average_after"] = os.getloadavg()[0]
-    write_text(out / "serve.json", json_text(results))
-    write_text(out / "serve.md", markdown(results))
+    if arguments.before:
+        results["compared"] = compared(arguments.before, short)
+    write_text(arguments.out / "serve.json", json_text(results))
+    write_text(arguments.out / "serve.md", markdown(results))
     print(markdown(results))
 
 
@@ -79,12 +89,13 @@ def song(seconds: int) -> bytes:
 
 
 @contextlib.contextmanager
-def served() -> Iterator[tuple[str, psutil.Process]]:
-    """A service, and its process."""
+def served(checkout: Path = Path(__file__).parents[1]) -> Iterator[tuple[str, psutil.Process]]:
+    """A service of a checkout's version, and its process."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    process = subprocess.Popen([sys.executable, "-c", SERVE, str(port)], stderr=subprocess.DEVNULL)
+    environment = {**os.environ, "PYTHONPATH": str(checkout.absolute() / "src")}
+    process = subprocess.Popen([sys.executable, "-c", SERVE, str(port)], stderr=subprocess.DEVNULL, env=environment)
     try:
         end = time.monotonic() + 120
         while time.monotonic() < end:
@@ -128,6 +139,18 @@ def load(url: str, audio: bytes, n_clients: int) -> dict[str, Any]:
         "requests_per_s": len(latencies_s) / took_s,
         "latency_s": {"median": ranks[49], "p95": ranks[94], "most": max(latencies_s)},
     }
+
+
+def compared(checkout: Path, audio: bytes) -> dict[str, Any]:
+    """Requests a second of eight clients, of this version and of another, in turns."""
+    git = ["git", "-C", str(checkout), "rev-parse", "--short=12", "HEAD"]
+    commit = subprocess.run(git, check=True, capture_output=True, text=True).stdout.strip()
+    rates: dict[str, list[float]] = {"before": [], "now": []}
+    for _ in range(ROUNDS):
+        for name, place in (("before", checkout), ("now", Path(__file__).parents[1])):
+            with served(place) as (url, _process):
+                rates[name].append(load(url, audio, 8)["requests_per_s"])
+    return {"commit": commit, "requests_per_s": rates}
 
 
 def ten_times(url: str, audio: bytes) -> dict[str, Any]:
@@ -228,6 +251,14 @@ def markdown(results: dict[str, Any]) -> str:
         f"| {row['requests']} | {row['service']:.0f} | {row['workers']:.0f} |"
         for row in results["memory"]["resident_mb"]
     ]
+    beside = []
+    if found := results.get("compared"):
+        before, now = (statistics.median(found["requests_per_s"][name]) for name in ("before", "now"))
+        beside = [
+            f"Eight clients, medians of {ROUNDS} rounds in turns: {now:.1f} requests a second, {before:.1f} of commit "
+            f"{found['commit']}: {now / before:.2f} times as many.",
+            "",
+        ]
     listener = "Chromium was not at hand, so nothing was measured in a browser."
     if seen:
         listener = (
@@ -240,10 +271,10 @@ def markdown(results: dict[str, Any]) -> str:
             "# The service under load",
             "",
             f"`python benchmarks/serve.py`, {WORKERS} workers on {results['cpus']} cores ({platform.machine()}), "
-            f"client and service on the same machine, which was busy with other work: its load average was "
-            f"{results['load_average_before']:.1f} before and {results['load_average_after']:.1f} after. Commit "
-            f"{made['commit']}, python {made['python']}, torch {made['torch']}, fastapi {made['fastapi']}, uvicorn "
-            f"{made['uvicorn']}; model genres7-cnn.",
+            f"client and service on the same machine, whose load average was {results['load_average_before']:.1f} "
+            f"before and {results['load_average_after']:.1f} after. Commit {made['commit']}, python {made['python']}, "
+            f"onnxruntime {made['onnxruntime']}, fastapi {made['fastapi']}, uvicorn {made['uvicorn']}; model "
+            f"{DEFAULT_MODEL}.",
             "",
             f"Ten seconds of MP3 (44.1 kHz, stereo) a request, for {LOAD_S} s each:",
             "",
@@ -251,6 +282,7 @@ def markdown(results: dict[str, Any]) -> str:
             "|---|---|---|---|---|---|",
             *rows,
             "",
+            *beside,
             f"Four minutes of MP3, ten times at once: the first is there after {ten['first_s']:.1f} s, all after "
             f"{ten['all_s']:.1f} s. Alone, medians of five: the first second is shown after {api['first_s']:.2f} s, "
             f"the whole song after {api['whole_s']:.2f} s.",
