@@ -12,6 +12,7 @@ import soundfile
 from genreline.data.prepare import prepare
 from genreline.errors import ConfigError
 from genreline.parallel import map_unordered
+from genreline.predict.files import SongTask, predict_files
 from genreline.study.runner import jobs_of, load_results, run_job, run_study
 from genreline.study.spec import load_study
 
@@ -55,6 +56,26 @@ def test_a_study_runs_there(cluster, course, tmp_path):
         run_job(job)
     losses = [[run["history"][-1]["train_loss"] for _, run in load_results(jobs)] for jobs in (here, there)]
     assert losses[0] == losses[1]
+
+
+def test_songs_are_predicted_there(cluster, tmp_path):
+    for i in range(3):
+        soundfile.write(tmp_path / f"{i}.wav", np.random.default_rng(i).normal(0, 0.1, 16000 + 4000 * i), 8000)
+    (tmp_path / "3.wav").write_bytes(b"no sound")
+    songs = sorted(tmp_path.glob("*.wav"))
+    here, there = (
+        dict(
+            predict_files(
+                [SongTask(path, tmp_path / name / path.stem) for path in songs], "course-fnn", ("csv",), 2, **where
+            )
+        )
+        for name, where in (("here", {}), ("there", {"backend": "ray", "ray_address": cluster.address}))
+    )
+    assert [there[i]["overall"] for i in range(3)] == [here[i]["overall"] for i in range(3)]
+    assert [(tmp_path / "there" / f"{i}.csv").read_text() for i in range(3)] == [
+        (tmp_path / "here" / f"{i}.csv").read_text() for i in range(3)
+    ]
+    assert "error" in there[3]
 
 
 def test_a_node_that_dies_loses_nothing(cluster, tmp_path):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genreline.cli.options import EngineName, ModelName
+from genreline.cli.options import Backend, EngineName, ModelName, RayAddress, Where
 from genreline.cli.terminal import AsJson, complain, note, print_json, print_table, progress_bar
 from genreline.errors import ConfigError, GenrelineError
 
@@ -39,6 +39,8 @@ def predict(
     strict: Annotated[bool, typer.Option("--strict", help="Write nothing for a file that ends early.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Predict each second alone, without its neighbours.")] = False,
     engine: EngineName = None,
+    backend: Where = Backend.processes,
+    ray_address: RayAddress = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the timeline of each song, STEM.csv and STEM.png, and print a summary; exit 1 if a song failed.
@@ -67,7 +69,10 @@ def predict(
     fetched, failed = _fetched(audio)
     found = _songs(audio, fetched, out)
     results: dict[int, dict[str, Any]] = {}
-    running = predict_files(found, str(folder), chosen, jobs or default_jobs(len(found)), strict, raw, engine)
+    n_jobs = jobs or default_jobs(len(found))
+    running = predict_files(
+        found, str(folder.absolute()), chosen, n_jobs, strict, raw, engine, backend.value, ray_address
+    )
     with progress_bar() as progress, closing(running):
         for place, song in progress.track(running, len(found), description="predicting"):
             results[place] = song

@@ -113,6 +113,8 @@ def predict_files(
     strict: bool = False,
     raw: bool = False,
     engine: str | None = None,
+    backend: str = "processes",
+    ray_address: str | None = None,
 ) -> Generator[tuple[int, dict[str, Any]], None, None]:
     """Write each song's timeline in each format; yield (its place in `songs`, its record) as each is done.
 
@@ -126,14 +128,18 @@ def predict_files(
         strict: write nothing for a file that ends early.
         raw: predict each second alone (`Recognizer`).
         engine: `onnx` or `torch` (`Recognizer.load`).
+        backend, ray_address: see `map_unordered`; on Ray, all nodes must see songs, model and output under the same
+            paths.
 
     Raises:
-        CheckpointError: the model cannot be loaded.
+        CheckpointError: the model cannot be loaded. ConfigError: no such backend, or no cluster.
     """
     with tempfile.TemporaryDirectory() as folder:
         tasks: dict[_PredictTask, int] = {}
-        n_threads = 1 if jobs and min(jobs, len(songs)) > 1 else None
+        n_threads = 1 if backend == "ray" or (jobs and min(jobs, len(songs)) > 1) else None
         for i, song in enumerate(songs):
+            if backend == "ray":  # a node has a current folder of its own
+                song = replace(song, path=song.path.absolute(), stem=song.stem.absolute())
             task = _PredictTask(song, model, formats, strict, raw, engine, n_threads)
             if _is_of_this_process(song.path):
                 try:
@@ -142,12 +148,13 @@ def predict_files(
                     yield i, _failed(song, error)
                     continue
             tasks[task] = i
-        if jobs is None:
+        if jobs is None and backend == "processes":
             recognizer = _load(model, raw, engine, n_threads)
             _import_ahead(formats)
             yield from ((i, _predict_file(task, recognizer)) for task, i in tasks.items())
             return
-        with closing(map_unordered(_predict_in_worker, tasks, jobs, processor_s=_processor_s, lost=_lost)) as mapped:
+        mapped = map_unordered(_predict_in_worker, tasks, jobs or 1, backend, ray_address, _processor_s, _lost)
+        with closing(mapped):
             for task, record in mapped:
                 yield tasks[task], record
 

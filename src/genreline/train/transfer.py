@@ -96,9 +96,9 @@ def fit_last_layer(
     mean, deviation = train.mean(dim=0), train.std(dim=0, correction=0)
     deviation = torch.where(deviation > 1e-6, deviation, 1.0)
     layer = _regression(
-        (train - mean) / deviation,
+        train.sub_(mean).div_(deviation),  # in place: of many rows they are what takes memory
         targets["train"],
-        (val - mean) / deviation,
+        val.sub_(mean).div_(deviation),
         targets["val"],
         len(dataset.classes),
         build_loss(config.model_copy(update={"label_smoothing": 0.0}), dataset, device),
@@ -117,11 +117,14 @@ def embed_rows(
     body: nn.Module, X: NDArray[Any], device: str = "cpu", on_rows: Callable[[int], object] = lambda done: None
 ) -> Tensor:
     """What an Embedder makes of features (N, *shape): (N, d) float32, on its device; X may stay on disk."""
-    parts = []
+    embeddings = torch.empty(0)
     for start, rows in row_blocks(X, _ROWS_AT_A_TIME):
-        parts.append(body(torch.tensor(rows).float().to(device)))
+        block = body(torch.tensor(rows).float().to(device))
+        if not start:  # all of it at once: parts that are joined at the end take twice the memory
+            embeddings = torch.empty(len(X), block.shape[1], device=device)
+        embeddings[start : start + len(rows)] = block
         on_rows(start + len(rows))
-    return torch.cat(parts)
+    return embeddings
 
 
 def _regression(
