@@ -119,6 +119,31 @@ def test_the_assignments_figures_are_results():
     assert f"over ten seeds it gains {gain:.3f} of macro F1" in page
 
 
+def test_the_figures_of_several_labels_are_results():
+    runs = json.loads((RESULTS / "several_labels.json").read_text())
+    frozen = [run["figures"] for run in runs if run["recipe"] == "frozen"]
+    assert len(frozen) == 5
+    pieces = [figures["by_track"] for figures in frozen]
+    for key in ("mean_average_precision", "f1_macro"):
+        for each in (frozen, pieces):
+            assert spread([figures[key] for figures in each]) in PAGES["own-classifier.md"]
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "figure"),
+    [
+        ("activations", "LogSigmoid", "0.511"),
+        ("activations", "Hardtanh", "0.286"),
+        ("activations", "Tanh", "0.145"),
+        ("regularisation", "dropout-0.5", "0.522"),
+        ("regularisation", "none", "0.627"),
+    ],
+)
+def test_the_figures_at_full_length_are_results(name, variant, figure):
+    assert f"{study(name, variant, 'test_f1_macro')[0]:.3f}" == figure
+    assert figure in PAGES["assignment.md"]
+
+
 def test_the_assignment_page_lists_the_notebooks_steps():
     sections = re.findall(r"^# ## (\d\.\d) ", (ROOT / "notebooks" / "assignment.py").read_text(), flags=re.MULTILINE)
     assert re.findall(r"^\| (\d\.\d) \|", PAGES["assignment.md"], flags=re.MULTILINE) == sections

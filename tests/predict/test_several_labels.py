@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from genreline.errors import DataError
-from genreline.predict.compare import compare_songs, pair_labels
+from genreline.predict.compare import compare_songs, draw_comparison, pair_labels, recall_on_test
 from genreline.predict.files import SongTask
 from genreline.predict.player import to_html
 from genreline.predict.plot import draw, save_picture
@@ -173,6 +173,11 @@ def test_songs_of_known_labels_are_compared(tmp_path):
     assert (bass["n_right"], bass["n"]) == (2, 3)
     assert both["n_right"] == 1
     assert both["mean_probability"] == pytest.approx(0.4)
+    recall = {"bass": 0.9, "drums": 0.2, "voice": 0.4}
+    assert recall_on_test({"recall": recall}, "bass|voice") == 0.4
+    assert recall_on_test({"accuracy": 0.5}, "bass") is None
+    test = {"accuracy": 0.5, "recall": recall}
+    assert draw_comparison([bass, both], test).axes[0].get_lines()[0].get_xdata().tolist() == [0.9, 0.4]
     with pytest.raises(DataError, match="flute: the model does not know"):
         pair_labels([task], ["bass|flute"], NAMES)
 

@@ -197,7 +197,14 @@ def compare(
 ) -> None:
     """Compare the share of seconds that a model labels right in songs with that on its test set (step 4.3)."""
     from genreline.files import check_writable
-    from genreline.predict.compare import compare_songs, pair_labels, recorded_figures, save_comparison, summary
+    from genreline.predict.compare import (
+        compare_songs,
+        pair_labels,
+        recall_on_test,
+        recorded_figures,
+        save_comparison,
+        summary,
+    )
     from genreline.predict.engines import Engine, load_engine
 
     loaded: Engine = load_engine(model)
@@ -226,14 +233,14 @@ def compare(
         total = summary(done) if done else None
         print_json({"model": model, "songs": results, "all": total, "test": test, "png": str(out) if done else None})
     elif done:
-        total, recall = summary(done), (test or {}).get("recall", {})
+        total = summary(done)
         rows = [
             [
                 song["file"],
                 song["label"],
                 song["n"],
                 f"{song['accuracy']:.3f}",
-                f"{recall[song['label']]:.3f}" if recall else "-",
+                "-" if (recall := recall_on_test(test, song["label"])) is None else f"{recall:.3f}",
                 f"{song['mean_probability']:.3f}",
                 song["dominant"],
             ]

@@ -90,6 +90,12 @@ def figures_on_test(model: "Model", data: str | Path) -> dict[str, Any]:
     return {"n": figures["n"], "accuracy": figures["accuracy"], "f1_macro": figures["f1_macro"], "recall": recall}
 
 
+def recall_on_test(test: Mapping[str, Any] | None, label: str) -> float | None:
+    """The test set's recall of a label, of several the lowest; None where `figures_on_test` were not taken."""
+    recall = (test or {}).get("recall")
+    return min(recall[each] for each in labels_in(label)) if recall else None
+
+
 def summary(songs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The totals of the songs without an error: n (seconds), n_right, accuracy."""
     n, n_right = (sum(song[key] for song in songs) for key in ("n", "n_right"))
@@ -107,9 +113,8 @@ def draw_comparison(songs: Sequence[Mapping[str, Any]], test: Mapping[str, Any] 
     ax = Figure(figsize=(8, 1.6 + 0.4 * len(songs)), layout=ConstrainedLayoutEngine(w_pad=0.15)).add_subplot()
     places = np.arange(len(songs))
     ax.barh(places, [song["accuracy"] for song in songs], height=0.6, color=_SONG, label="this song")
-    recall = (test or {}).get("recall", {})
-    if recall:
-        marks = [recall[song["label"]] for song in songs]
+    marks = [mark for song in songs if (mark := recall_on_test(test, song["label"])) is not None]
+    if marks:
         ax.plot(marks, places, "D", color="white", markeredgecolor=_TEST, label="the test set's seconds of this genre")
     if test:
         ax.axvline(test["accuracy"], color=_TEST, linestyle="--", label="the test set")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from genreline.data.layout import Dataset, digest, load_dataset
 from genreline.data.loaders import make_loaders
@@ -28,7 +29,6 @@ from genreline.study.spec import Point, Study, run_name
 from genreline.train.config import Config
 from genreline.train.loop import check_device, evaluate, fit
 from genreline.train.metrics import per_class
-from genreline.train.optim import plain_loss
 
 RUNS, TABLE, STUDY = "runs", "table.csv", "study.json"
 COLUMNS = [
@@ -176,6 +176,8 @@ def run_job(job: StudyRun) -> None:
     }
     try:
         dataset = _dataset(job.root, job.config.features)
+        if dataset.is_multi_label:
+            raise DataError(f"{job.root}: has several labels a sample, which reports of studies do not; take --folds")
         if job.point.study.compares_devices:  # the first use of a device takes extra time
             fit(job.config.model_copy(update={"epochs": 1}), dataset, job.device)
         processor_start = time.process_time()
@@ -192,8 +194,7 @@ def run_job(job: StudyRun) -> None:
             "history": [asdict(epoch) for epoch in run.history],
             "classes": dataset.classes,
             "test": {
-                which: evaluate(test, network, plain_loss(dataset), list(run.thresholds.values()))._asdict()
-                for which, network in networks.items()
+                which: evaluate(test, network, nn.CrossEntropyLoss())._asdict() for which, network in networks.items()
             },
         }
         result["per_class"] = per_class(result["test"]["best"]["confusion_matrix"], dataset.classes)
