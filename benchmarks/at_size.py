@@ -119,8 +119,8 @@ def table(results: dict[str, Any]) -> str:
     """The results for people."""
     lines = [
         "Made by `benchmarks/at_size.py` from `at_size.json`; never edited by hand.\n",
-        "*Memory* is the most that all processes of the command held together, without what they map from disk. The machine "
-        "was busy with other work, so the times are upper bounds.\n",
+        "*Memory* is the most that all processes of the command held together, without what they map from disk. The "
+        "machine was busy with other work, so the times are upper bounds.\n",
         f"`genreline predict --jobs {JOBS}` of FLAC files of {SONG_S} s:\n",
         "| files | memory, MB | seconds |\n|---|---|---|",
         *(f"| {row['files']} | {row['anonymous_mb']:.0f} | {row['seconds']:.1f} |" for row in results["predict"]),
