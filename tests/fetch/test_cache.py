@@ -453,7 +453,7 @@ def test_a_url_s_sound_is_decoded_once(kind, world, tmp_path, monkeypatch):
     # In this process, whose decoding is counted.
     monkeypatch.setattr(
         "genreline.predict.files.map_unordered",
-        lambda function, tasks, jobs, **options: ((task, function(task)) for task in tasks),
+        lambda function, tasks, *_, **options: ((task, function(task)) for task in tasks),
     )
     buffer = io.BytesIO()
     soundfile.write(buffer, np.tile(TONE, 20), RATE_HZ, format=kind)

@@ -153,7 +153,9 @@ def predict_files(
             _import_ahead(formats)
             yield from ((i, _predict_file(task, recognizer)) for task, i in tasks.items())
             return
-        mapped = map_unordered(_predict_in_worker, tasks, jobs or 1, backend, ray_address, _processor_s, _lost)
+        mapped = map_unordered(
+            _predict_in_worker, tasks, jobs or 1, backend, ray_address, processor_s=_processor_s, lost=_lost
+        )
         with closing(mapped):
             for task, record in mapped:
                 yield tasks[task], record
