@@ -123,7 +123,7 @@ def test_labels_that_no_thresholds_give_are_refused():
         Timeline.from_csv(text.replace("drums|voice", "voice"))
     with pytest.raises(DataError, match="there is no column flute"):
         Timeline.from_csv(text.replace("drums|voice", "flute"))
-    with pytest.raises(DataError, match="must not have"):
+    with pytest.raises(DataError, match="must have letters, and no"):
         Timeline(("a|b", "c"), [[0, 1]], 1, thresholds=(0.5, 0.5))
 
 

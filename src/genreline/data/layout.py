@@ -190,15 +190,17 @@ def read_split(
             f"{folder / 'labels.npy'}: is {labels.dtype} {labels.shape}; labels are strings (N,), or booleans "
             "(N, classes) with classes.npy beside them"
         )
-    texts, text_of = np.unique(labels, return_inverse=True)
+    blocks = (block for _, block in labels_file.row_blocks()) if not is_multi_label else [labels]
+    texts = {str(text) for block in blocks for text in np.unique(block)}
     has_several = any(SEPARATOR in text for text in texts)
     is_multi_label = is_multi_label or has_several
-    names = {name for text in texts.tolist() for name in text.split(SEPARATOR)}
+    names = {name for text in texts for name in text.split(SEPARATOR)}
     for label in sorted(names - {""} if is_multi_label else names):
         if not label.strip() or any(unicodedata.category(letter) in NO_TEXT for letter in label):
             raise DataError(f"{folder / 'labels.npy'}: {label!r} is not a class name; a name has letters on one line")
-    if has_several:
-        labels = np.array([SEPARATOR.join(labels_in(text)) for text in texts])[text_of]
+    if has_several:  # each set of labels is written in one way from here on
+        found, text_of = np.unique(labels, return_inverse=True)
+        labels = np.array([SEPARATOR.join(labels_in(text)) for text in found])[text_of]
     if len(X) != len(labels):
         raise DataError(f"{folder}: X.npy has {len(X)} rows and labels.npy {len(labels)}; they must be the same")
     if len(X) == 0:

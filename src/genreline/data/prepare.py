@@ -325,7 +325,10 @@ def _check_classes(found: RecordingList, parts: Sequence[PreparedPart], duplicat
     for same in duplicates:
         if len({labels[name] for name in same}) > 1:
             shown = " and ".join(f"{printable(name)} ({labels[name]})" for name in same[:4])
-            raise DataError(f"{found.root}: one recording is in several classes: {shown}; leave it in one of them")
+            raise DataError(
+                f"{found.root}: one recording is in several classes: {shown}; leave it in one of them, or "
+                f"give it all of them in one line of a CSV file, as a|b"
+            )
 
 
 def _split_text(split: str | Path | None, given: Sequence[str] | None, shares: Mapping[str, float] | None) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genreline.audio.seconds import SHORTEST_S
-from genreline.data.labels import SEPARATOR, labels_in
+from genreline.data.labels import SEPARATOR
 from genreline.errors import ConfigError, DataError, GenrelineError
 from genreline.files import write_text
 
@@ -91,8 +91,9 @@ class Timeline:
             with np.errstate(over="ignore"):  # too large for float32 is infinite, which is refused below
                 probabilities = np.array(self.probabilities, dtype=np.float32)
             duration_s = float(self.duration_s)
+            thresholds = tuple(float(each) for each in self.thresholds)
         except (TypeError, ValueError, OverflowError) as error:
-            raise DataError(f"timeline: probabilities or duration are not numbers ({error})") from error
+            raise DataError(f"timeline: probabilities, duration or thresholds are not numbers ({error})") from error
         classes = tuple(_writable(name) for name in self.classes)
         if not classes or len(set(classes)) < len(classes):
             raise DataError(f"classes: {list(classes)} must be at least one name, and all different")
@@ -101,11 +102,10 @@ class Timeline:
         is_silent = np.zeros(len(probabilities), bool) if self.is_silent is None else np.array(self.is_silent, bool)
         if is_silent.shape != (len(probabilities),):
             raise DataError(f"is_silent: shape {is_silent.shape}, expected ({len(probabilities)},)")
-        thresholds = tuple(float(each) for each in self.thresholds)
         if len(thresholds) not in (0, len(classes)) or not all(0 <= each <= 1 for each in thresholds):
             raise DataError(f"thresholds: {thresholds} must be one for each class, from 0 to 1, or none")
-        if thresholds and any(SEPARATOR in name for name in classes):
-            raise DataError(f"classes: {list(classes)} must not have {SEPARATOR} in them, which separates labels")
+        if thresholds and any(not name or SEPARATOR in name for name in classes):
+            raise DataError(f"classes: {list(classes)} must have letters, and no {SEPARATOR}, which separates labels")
         probabilities[is_silent] = 0 if thresholds else 1 / len(classes)
         if bad := _bad_row(probabilities, bool(thresholds)):
             raise DataError(f"probabilities of second {bad[0]}: {bad[1]}")
@@ -599,7 +599,7 @@ def _with_label(row: list[float], classes: list[str], label: str) -> list[float]
 
 
 def _checked_labels(text: str, classes: list[str]) -> list[str]:
-    found = labels_in(text)
+    found = text.split(SEPARATOR) if text else []
     if unknown := sorted(set(found) - set(classes)):
         raise ValueError(f"labels {text!r}: there is no column {unknown[0]}")
     return found
