@@ -18,6 +18,7 @@ import torch
 from genreline.predict.timeline import Timeline
 from genreline.train.checkpoint import DESCRIPTION, Model, save_model
 from genreline.train.config import load_config
+from genreline.train.folder import Calibration
 from genreline.train.models import build_network
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -142,6 +143,8 @@ def _arrays() -> Iterator[tuple[str, bytes]]:
         "mfccs": rng.normal(size=(4, 26)).astype(np.float32),
         "fortran": np.asfortranarray(rng.normal(size=(3, 26)).astype(">f8")),
         "labels": np.array(["jazz", "rock", "m\u00fczik"]),
+        "several": np.array(["bass|drums", "drums", "drums | voice"]),
+        "booleans": np.array([[True, False], [False, False], [True, True]]),
     }.items():
         file = io.BytesIO()
         np.save(file, array)
@@ -150,11 +153,14 @@ def _arrays() -> Iterator[tuple[str, bytes]]:
 
 def _models() -> Iterator[tuple[str, bytes]]:
     torch.manual_seed(0)
-    settings = {"fnn": [], "resnet": ["features=melgrams", "model.name=resnet", "model.channels=[2,3]"]}
+    several = Calibration(thresholds={"blues": 0.5, "jazz": 0.3, "rock": 0.7})
+    settings = {"fnn": [], "several": [], "resnet": ["features=melgrams", "model.name=resnet", "model.channels=[2,3]"]}
     for name, each in settings.items():
         config = load_config(None, each)
         shape = (26,) if config.features == "mfccs" else (21, 128)
-        model = Model(build_network(config, shape, 3).eval(), config, ("blues", "jazz", "rock"))
+        calibration = several if name == "several" else Calibration()
+        network = build_network(config, shape, 3).eval()
+        model = Model(network, config, ("blues", "jazz", "rock"), calibration=calibration)
         with tempfile.TemporaryDirectory() as folder:
             save_model(model, folder)
             description = (Path(folder) / DESCRIPTION).read_bytes()
@@ -169,7 +175,16 @@ def _timelines() -> Iterator[tuple[str, bytes]]:
         ("blues", "jazz", "not, \u00fc"), rows, 3.5, "A \u00fc", "fnn", is_silent=np.array([0, 0, 1, 0], bool)
     )
     smoothed = plain.smoothed(rows[::-1].copy())
-    for name, each in {"plain": plain, "smoothed": smoothed}.items():
+    several = Timeline(
+        ("bass", "not, \u00fc"),
+        rows[:, :2],
+        3.5,
+        "Band",
+        "",
+        is_silent=np.array([0, 0, 1, 0], bool),
+        thresholds=(0.4, 0.2),
+    )
+    for name, each in {"plain": plain, "smoothed": smoothed, "several": several}.items():
         yield f"timeline/{name}.json", each.to_json().encode()
         yield f"timeline/{name}.csv", each.to_csv().encode()
 

@@ -88,7 +88,7 @@ def read_array(path: Path) -> None:
         ArrayFile(path).sha256()
     folder = path.parent / "dataset" / "train" / "mfccs"
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("X.npy", "labels.npy"):
+    for name in ("X.npy", "labels.npy", "classes.npy"):
         (folder / name).write_bytes(path.read_bytes())
     load_split(path.parent / "dataset", "train", "mfccs")
 
