@@ -114,6 +114,19 @@ def test_it_learns_and_its_figures_are_the_predictions(model, dataset):
     assert best["val_f1_macro"] == pytest.approx(val["f1_macro"])
 
 
+def test_a_run_that_diverges_says_so(dataset):
+    run = fit(load_config(None, ["epochs=3", "optimizer.lr=1e30"]), dataset)
+    assert run.status == "diverged"
+
+
+def test_a_label_that_no_sample_of_a_set_has_counts_for_nothing(model, dataset):
+    without = dataset.test.labels == "bass"
+    split = Split(dataset.test.X[without], dataset.test.labels[without], None, True)
+    figures = evaluate_model(model, split)
+    assert np.isnan(figures["per_class"]["voice"]["average_precision"])
+    assert figures["mean_average_precision"] == 1
+
+
 def test_a_folder_keeps_the_thresholds(model, tmp_path):
     save_model(model, tmp_path / "model")
     loaded = load_model(tmp_path / "model")

@@ -86,6 +86,7 @@ def fit_thresholds(truth: NDArray[Any], probabilities: NDArray[Any]) -> list[flo
     """
     from sklearn.metrics import precision_recall_curve
 
+    probabilities = np.nan_to_num(probabilities)  # of a network that has diverged
     thresholds = []
     for k in range(truth.shape[1]):
         if not truth[:, k].any():
