@@ -22,7 +22,8 @@ import json, sys
 from genreline.web.limits import Limits
 from genreline.web.serve import serve
 options = json.loads(sys.argv[1])
-serve("127.0.0.1", **{key: options.pop(key) for key in ("port", "root_path", "allow_urls")}, limits=Limits(**options))
+named = {key: options.pop(key) for key in ("port", "root_path", "allow_urls", "models")}
+serve("127.0.0.1", **named, limits=Limits(**options))
 """
 
 
@@ -103,15 +104,21 @@ def start_service(tmp_path):
         service.stop()
 
 
-def start(folder, root_path="", allow_urls=False, **limits):
+def start(folder, root_path="", allow_urls=False, models=(), **limits):
     """Start a service; it is ready when this returns."""
     (folder / "tmp").mkdir()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    options = json.dumps({"port": port, "root_path": root_path, "allow_urls": allow_urls, **limits})
+    options = {
+        "port": port,
+        "root_path": root_path,
+        "allow_urls": allow_urls,
+        "models": list(map(str, models)),
+        **limits,
+    }
     with open(folder / "log", "w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, options],
+            [sys.executable, "-c", SERVE, json.dumps(options)],
             stdout=log,
             stderr=log,
             env=os.environ | {"TMPDIR": str(folder / "tmp"), "PYTHONWARNINGS": "error"},

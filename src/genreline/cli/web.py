@@ -18,6 +18,10 @@ def serve(
             metavar="NAME", help="A name by which clients reach it, besides localhost and IP addresses; repeatable."
         ),
     ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODEL", help="A model folder to offer, too; repeatable; the first is the default."),
+    ] = None,
     workers: Annotated[
         int, typer.Option(min=1, help="Songs processed at once, each in a process of up to 0.7 GB.")
     ] = 2,
@@ -29,4 +33,4 @@ def serve(
     from genreline.web.limits import Limits
     from genreline.web.serve import serve
 
-    serve(host, port, root_path, allow_urls, Limits(workers=workers), host_name or ())
+    serve(host, port, root_path, allow_urls, Limits(workers=workers), host_name or (), model or ())

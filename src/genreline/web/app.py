@@ -5,7 +5,7 @@ answers to the clients.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -97,7 +97,11 @@ async def answer_bug(request: Request, error: Exception) -> Response:
 
 
 def create_app(
-    limits: Limits | None = None, allow_urls: bool = False, root_path: str = "", host_names: Collection[str] = ()
+    limits: Limits | None = None,
+    allow_urls: bool = False,
+    root_path: str = "",
+    host_names: Collection[str] = (),
+    models: Sequence[str] = (),
 ) -> FastAPI:
     """The service as an ASGI application. Its lifespan starts and ends the worker processes.
 
@@ -106,9 +110,10 @@ def create_app(
         allow_urls: whether songs are fetched from URLs.
         root_path: the path at which a proxy serves it, such as /genres.
         host_names: names by which clients reach it, besides localhost.
+        models: model folders that it offers besides those that ship; the first is the default.
     """
     limits = limits or Limits()
-    service = Service(limits, allow_urls)
+    service = Service(limits, allow_urls, models)
     assets = Assets()
 
     @asynccontextmanager

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, BinaryIO
 
 from genreline.errors import GenrelineError
@@ -45,11 +45,14 @@ class Process:
         self.models: list[dict[str, Any]] = []
 
     @classmethod
-    async def start(cls, limits: Limits) -> "Process":
-        """A worker that is ready. Raises GenrelineError if it does not get that far."""
+    async def start(cls, limits: Limits, models: Sequence[str] = ()) -> "Process":
+        """A worker that is ready, with these model folders besides those that ship.
+
+        Raises GenrelineError if it does not get that far.
+        """
         process = cls(
             await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "genreline.web.worker", str(limits.job_memory_bytes)),
+                *(sys.executable, "-m", "genreline.web.worker", str(limits.job_memory_bytes), *models),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 limit=_LINE_BYTES,
@@ -159,8 +162,8 @@ class Job:
 class Pool:
     """Workers, and the jobs that wait for them."""
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, limits: Limits, models: Sequence[str] = ()) -> None:
+        self._limits, self._folders = limits, models
         self._turns = Turns(limits.workers)
         self._idle: asyncio.Queue[Process] = asyncio.Queue()
         self._processes: set[Process] = set()
@@ -172,7 +175,7 @@ class Pool:
 
     async def start(self) -> None:
         """Return when the first worker is ready; the others follow. Raises GenrelineError if it does not start."""
-        self._add(first := await Process.start(self._limits))
+        self._add(first := await Process.start(self._limits, self._folders))
         self.models = first.models
         for _ in range(self._limits.workers - 1):
             self._spawn(self._start_another())
@@ -278,7 +281,7 @@ class Pool:
     async def _start_another(self) -> None:
         while True:
             try:
-                self._add(await Process.start(self._limits))
+                self._add(await Process.start(self._limits, self._folders))
                 return
             except (GenrelineError, OSError) as error:
                 log.error("%s", error)

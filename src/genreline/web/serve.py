@@ -4,11 +4,13 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import uvicorn
 
 from genreline.errors import ConfigError, GenrelineError
+from genreline.train.folder import read_description, shipped_models
 from genreline.web.app import create_app
 from genreline.web.limits import Limits
 from genreline.web.security import careful_protocol, careful_socket
@@ -25,20 +27,26 @@ def serve(
     allow_urls: bool = False,
     limits: Limits | None = None,
     host_names: Collection[str] = (),
+    models: Sequence[str | Path] = (),
 ) -> None:
     """Serve on an address until SIGTERM or Ctrl-C. Logs to standard error: sizes, durations, outcomes, nothing else.
 
+    Args:
+        models: model folders to offer besides those that ship; the first is the default.
+
     Raises:
-        ConfigError: the address is invalid or in use.
+        ConfigError: the address is invalid or in use, or two models have one name.
+        CheckpointError: a folder holds no model.
         GenrelineError: no worker process starts.
     """
+    folders = _folders_of(models)
     limits = limits or Limits()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     log.setLevel(logging.INFO)
     if sys.platform != "linux":
         log.warning("a decoder's memory is bounded on Linux only; do not offer this service to the public")
     config = uvicorn.Config(
-        create_app(limits, allow_urls, root_path, [host, *host_names]),
+        create_app(limits, allow_urls, root_path, [host, *host_names], folders),
         http=careful_protocol(limits),
         ws=careful_socket(limits),
         ws_max_size=_MOST_MESSAGE_BYTES,
@@ -57,6 +65,18 @@ def serve(
         server.run(sockets=[address])
     if not server.started:
         raise GenrelineError("the service did not start, see above")
+
+
+def _folders_of(models: Sequence[str | Path]) -> list[str]:
+    """The models' folders, for a process whose current folder may be another."""
+    folders, names = [], shipped_models()
+    for model in models:
+        described = read_description(model)
+        if described.name in names:
+            raise ConfigError(f"{model}: another model is named {described.name}, too; rename its folder")
+        names.append(described.name)
+        folders.append(str(described.folder.absolute()))
+    return folders
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
@@ -23,9 +23,9 @@ Result = TypeVar("Result")
 class Service:
     """One running service."""
 
-    def __init__(self, limits: Limits, allow_urls: bool) -> None:
+    def __init__(self, limits: Limits, allow_urls: bool, models: Sequence[str] = ()) -> None:
         self.limits, self.allow_urls = limits, allow_urls
-        self.pool = Pool(limits)
+        self.pool = Pool(limits, models)
         self.metrics = Metrics(self.pool)
         self._admitted = 0
         self._clients = Clients(limits.per_client)

@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -27,22 +27,26 @@ from genreline.predict.context import Follower
 from genreline.predict.player import to_html
 from genreline.predict.recognizer import DEFAULT_MODEL, Recognizer
 from genreline.predict.timeline import Timeline, format_time
-from genreline.train.folder import shipped_models
+from genreline.train.folder import read_description, shipped_models
 from genreline.web.sandbox import die_with_parent, limit_processor_time, limit_resources
 
 BLOCK_S = 5  # recognized at a time: the first colours show at once, and the network still gets batches
 PEAKS_PER_S = 10
 _MOST_CLASSES = 100
+_MOST_OF_A_CARD = 100_000
 _SECONDS_AT_ONCE = 300  # in a line, whose length is bounded (pool.py)
 
 
 class Worker:
     """Does one job after another; see the module's docstring."""
 
-    def __init__(self, jobs: BinaryIO, answers: BinaryIO) -> None:
+    def __init__(self, jobs: BinaryIO, answers: BinaryIO, folders: Sequence[str] = ()) -> None:
         self._jobs, self._answers = jobs, answers
         self._cancelled = False
-        self._recognizers = {name: Recognizer.load(name, n_threads=1) for name in shipped_models()}
+        recognizers = [Recognizer.load(name, n_threads=1) for name in (*folders, *shipped_models())]
+        self._recognizers = {each.model.name: each for each in recognizers}
+        self._default = recognizers[0].model.name if folders else DEFAULT_MODEL
+        self._cards = {each.model.name: _card(folder) for each, folder in zip(recognizers, folders, strict=False)}
         self._kinds: dict[str, Callable[[dict[str, Any], bytes], None]] = {
             "listen": self._listen,
             "render": self._render,
@@ -58,7 +62,8 @@ class Worker:
                 "classes": recognizer.model.classes,
                 "features": recognizer.model.features,
                 "metrics": recognizer.model.metrics,
-                "default": name == DEFAULT_MODEL,
+                "default": name == self._default,
+                "card": self._cards.get(name),
             }
             for name, recognizer in self._recognizers.items()
         ]
@@ -199,6 +204,18 @@ class Worker:
         self._send({"event": "content", "n_bytes": len(content), "title": timeline.title}, content)
 
 
+def _card(folder: str) -> str:
+    """A model folder's card, or what its description tells."""
+    described = read_description(folder)
+    try:
+        return (described.folder / "README.md").read_text(encoding="utf-8")[:_MOST_OF_A_CARD]
+    except (OSError, ValueError):
+        lines = [f"# {described.name}", f"It knows {', '.join(described.classes)}."]
+        if val := described.metrics.get("val"):
+            lines.append(f"Macro F1 by second on its validation set: {val['f1_macro']:.3f}.")
+        return "\n\n".join(lines)
+
+
 def _seconds(
     recognizer: Recognizer,
     follow: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None,
@@ -254,13 +271,13 @@ def _wav(waveform: NDArray[np.float32]) -> bytes:
 
 
 def main() -> None:
-    """Serve as a worker; the only argument is the memory that a job may take, in bytes."""
+    """Serve as a worker; the arguments are the memory that a job may take, in bytes, and model folders."""
     die_with_parent()
     # Libraries must not print between the answers, nor a client's data into a log.
     answers = os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
-    worker = Worker(sys.stdin.buffer, answers)
+    worker = Worker(sys.stdin.buffer, answers, sys.argv[2:])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGUSR1"):
         signal.signal(signal.SIGUSR1, worker.cancel)

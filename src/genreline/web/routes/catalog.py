@@ -52,7 +52,10 @@ def catalog_routes(service: Service) -> APIRouter:
 
     @router.get("/v1/models", summary="The models, with their cards")
     async def models() -> list[ModelInfo]:
-        return [ModelInfo(**model, card=card(model["name"])) for model in service.pool.models]
+        return [ModelInfo(**{**model, "card": card_of(model)}) for model in service.pool.models]
+
+    def card_of(model: dict[str, Any]) -> str:
+        return model["card"] or card(model["name"])
 
     @router.get(
         "/v1/models/{name}/card",
@@ -67,9 +70,11 @@ def catalog_routes(service: Service) -> APIRouter:
         request: Request, name: Annotated[str, Path(openapi_examples={"default": {"value": "genres8-resnet"}})]
     ) -> Response:
         media_type = accepted(request, _CARD_TYPES)
-        if name not in [model["name"] for model in service.pool.models]:
+        found = [model for model in service.pool.models if model["name"] == name]
+        if not found:
             raise Problem(404, f"{name[:80]}: no such model")
-        content = card_html(card(name)) if media_type == "text/html" else card(name)
+        text = card_of(found[0])
+        content = card_html(text) if media_type == "text/html" else text
         return Response(content, media_type=media_type, headers={"Vary": "Accept"})
 
     @router.get("/v1/limits", summary="What one request may ask")
