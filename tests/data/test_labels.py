@@ -75,6 +75,8 @@ def test_a_row_of_booleans_may_have_no_label(tmp_path):
         (np.ones((3, 2), bool), np.array([1, 2]), "a name for each of 2 columns"),
         (np.ones((3, 2), bool), np.array(["a", "a"]), "must be different"),
         (np.ones((3, 2), bool), np.array(["a", "b|c"]), "must be different"),
+        (np.ones((3, 2), bool), np.array(["a", ""]), "must be different"),
+        (np.ones((3, 2), bool), np.array(["a", " b"]), "must be different"),
         (np.ones((3, 2), bool), np.array(["a", "\x1b"]), "is not a class name"),
         (np.array(["a|\x1b", "a", "b"]), None, "is not a class name"),
         (np.array(["a|polka", "a", "b"]), None, "labels that train does not know: polka"),

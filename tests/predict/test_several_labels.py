@@ -84,6 +84,13 @@ def test_a_csv_file_gives_the_same_labels_again(rows, thresholds, chance):
     assert next(csv.reader(io.StringIO(timeline.to_csv())))[:4] == ["start_s", "end_s", "labels", "confidence"]
 
 
+def test_labels_are_compared_as_float32():
+    timeline = Timeline(("a", "b"), [[0.7, 0.7]] * 2, 2, thresholds=(0.7, 0.3))
+    assert timeline.labels == ("a|b", "a|b")
+    assert timeline.song_labels == ("a", "b")
+    assert Timeline.from_csv(timeline.to_csv()).song_labels == ("a", "b")
+
+
 @given(probabilities, thresholds_of)
 def test_json_gives_the_same_timeline_again(rows, thresholds):
     timeline = timeline_of(rows, thresholds, len(rows), [0] * len(rows))
@@ -168,9 +175,9 @@ def test_songs_of_known_labels_are_compared(tmp_path):
 
     soundfile.write(tmp_path / "song.wav", np.random.default_rng(0).normal(0, 0.1, 8000 * 3), 8000)
     task = SongTask(tmp_path / "song.wav", tmp_path / "song")
-    songs = pair_labels([task, task], ["bass", "bass|voice"], NAMES)
+    songs = pair_labels([task, task], ["bass", "bass|voice"], NAMES, is_multi_label=True)
     bass, both = compare_songs(Band(), songs)
-    assert (bass["n_right"], bass["n"]) == (2, 3)
+    assert (bass["n_right"], bass["n"]) == (0, 3)  # both seconds with bass have another label, too
     assert both["n_right"] == 1
     assert both["mean_probability"] == pytest.approx(0.4)
     recall = {"bass": 0.9, "drums": 0.2, "voice": 0.4}
@@ -178,8 +185,23 @@ def test_songs_of_known_labels_are_compared(tmp_path):
     assert recall_on_test({"accuracy": 0.5}, "bass") is None
     test = {"accuracy": 0.5, "recall": recall}
     assert draw_comparison([bass, both], test).axes[0].get_lines()[0].get_xdata().tolist() == [0.9, 0.4]
-    with pytest.raises(DataError, match="flute: the model does not know"):
-        pair_labels([task], ["bass|flute"], NAMES)
+    for label in ("bass|flute", "", "|"):
+        with pytest.raises(DataError, match="the model does not know this genre"):
+            pair_labels([task], [label], NAMES, is_multi_label=True)
+    with pytest.raises(DataError, match=r"bass\|voice: the model does not know"):
+        pair_labels([task], ["bass|voice"], NAMES)
+
+
+@pytest.mark.slow
+def test_lanes_of_several_seconds_are_dark_where_half_of_them_have_the_label(open_page, until, tmp_path):
+    """Also where each second has one label, and another class the higher mean."""
+    rows = np.tile([[0.6, 0.5, 0.0]], (3000, 1))
+    timeline = Timeline(NAMES, rows, 3000, "Long", "band", thresholds=(0.7, 0.5, 0.5))
+    (tmp_path / "song.html").write_text(to_html(timeline, None))
+    page = open_page((tmp_path / "song.html").as_uri())
+    page.wait_for_selector(".timeline-tick")
+    drawn = "[...document.querySelectorAll('.timeline-winner')].map((path) => Boolean(path.getAttribute('d'))).join()"
+    until(page, f"{drawn} === 'false,true,false'")
 
 
 @pytest.mark.slow
@@ -197,6 +219,9 @@ def test_the_player_shows_all_labels_of_a_second(open_page, until, tmp_path):
     for expected in ("0:01  bass, voice", "0:02  no label", "0:03  silence", "0:04  drums 90\u00a0%"):
         page.keyboard.press("ArrowRight")
         until(page, f"document.querySelector('.timeline-readout').textContent === {json.dumps(expected)}")
+    assert page.locator("[aria-current] .timeline-run-label").all_inner_texts() == ["drums"]
+    page.keyboard.press("Home")
+    until(page, "document.querySelectorAll('[aria-current]').length === 2")
     # The ribbon's foot has both colours of the first second, one below the other.
     colours = page.evaluate(
         """() => {

@@ -1,5 +1,6 @@
 """The ONNX graphs of the models that ship, and how a graph is made, against PyTorch."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -13,12 +14,20 @@ from hypothesis import strategies as st
 from onnxruntime import InferenceSession, SessionOptions
 from torch import nn
 
-from genreline import Config, Model, blocks, features, load_model
+from genreline import Config, Model, Recognizer, blocks, features, load_model
 from genreline.audio.seconds import are_silent, cut_seconds
 from genreline.errors import CheckpointError, GenrelineError
 from genreline.train.checkpoint import save_model
 from genreline.train.export import add_graph, save_graph, to_graph
-from genreline.train.folder import DESCRIPTION, Calibration, read_description, shipped_models
+from genreline.train.folder import (
+    DESCRIPTION,
+    EMBEDDINGS,
+    Calibration,
+    graph_file,
+    read_description,
+    shipped_models,
+    write_description,
+)
 from genreline.train.models import Embedder
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "features.npz"
@@ -76,6 +85,24 @@ def test_the_embeddings_are_the_networks(pair):
     with torch.no_grad():
         expected = Embedder(model.network)(features(seconds, model.config.features).float())
     np.testing.assert_allclose(embeddings, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_graph_of_an_earlier_version_does_not_embed(tmp_path):
+    """Its output of that name was what the last layer sees: PyTorch computes them then."""
+    shutil.copytree(read_description("genres8-resnet").folder, tmp_path / "old")
+    described = read_description(tmp_path / "old")
+    graph = onnx.load(described.graph(), load_external_data=False)
+    kept = [each for each in graph.metadata_props if each.key != EMBEDDINGS]
+    del graph.metadata_props[:]
+    graph.metadata_props.extend(kept)
+    digest = hashlib.sha256(graph.SerializeToString()).hexdigest()
+    (tmp_path / "old" / graph_file(digest)).write_bytes(graph.SerializeToString())
+    write_description(tmp_path / "old", {**described.content, "graph_digest": digest})
+    seconds = np.random.default_rng(1).normal(0, 0.1, 16000).astype(np.float32)
+    old, new = Recognizer(tmp_path / "old"), Recognizer("genres8-resnet")
+    assert not old.model.has_embeddings
+    assert new.model.has_embeddings
+    np.testing.assert_allclose(old.embed(seconds), new.embed(seconds), rtol=1e-3, atol=1e-3)
 
 
 def test_the_last_layer_sees_the_last_embeddings():

@@ -24,7 +24,7 @@ from genreline.train.config import load_config
 from genreline.train.evaluate import evaluate_model, figures_of, predict_split
 from genreline.train.export import to_graph
 from genreline.train.folder import DESCRIPTION, Calibration
-from genreline.train.folds import cross_validate, fit_whole, fold_numbers, pooled
+from genreline.train.folds import Fold, cross_validate, fit_whole, fold_numbers, pooled
 from genreline.train.metrics import average_precisions, compute_label_scores, fit_thresholds, per_class
 from genreline.train.optim import build_loss
 
@@ -190,6 +190,39 @@ def test_folds_train_and_give_mean_thresholds(dataset):
     whole = fit_whole(config, dataset, pool, folds)
     for name in NAMES:
         assert whole.calibration.thresholds[name] == pytest.approx(np.mean([fold.thresholds[name] for fold in folds]))
+
+
+@given(st.integers(0, 2**20))
+def test_folds_deal_each_label_to_all_of_them(seed):
+    rng = np.random.default_rng(seed)
+    rare = [f"{NAMES[i % 2]}|voice" if i < 6 else NAMES[i % 2] for i in range(24)]
+    labels, tracks = np.repeat(rng.permutation(rare), 3), np.repeat([f"t{i}" for i in range(24)], 3)
+    pool = Split(np.zeros((72, 26), np.float32), labels, {"track": tracks}, True)
+    numbers = fold_numbers(pool, 3, "track", seed)
+    hot = multi_hot(labels, NAMES, "here")
+    for fold in range(3):
+        assert (hot[numbers == fold].sum(axis=0) >= 3).all()
+        assert 6 <= len(set(tracks[numbers == fold])) <= 10
+    assert all(len(set(numbers[tracks == track])) == 1 for track in set(tracks))
+
+
+def test_a_threshold_that_no_fold_fitted_counts_for_nothing(dataset):
+    pool = pooled(dataset)
+    folds = [
+        Fold(1, {"f1_macro": 0.5, "accuracy": 0.5}, {"bass": 0.2, "drums": 0.4}),
+        Fold(1, {"f1_macro": 0.5, "accuracy": 0.5}, {"bass": 0.4}),
+    ]
+    thresholds = fit_whole(Config(epochs=1), dataset, pool, folds).calibration.thresholds
+    assert thresholds == {"bass": pytest.approx(0.3), "drums": 0.4, "voice": 0.5}
+
+
+def test_the_loss_of_a_sure_model_is_that_of_its_logits(model, dataset):
+    split = Split(dataset.test.X[:1], np.array(["drums"]), {"track": np.array(["a"])}, True)
+    logits, targets = torch.tensor([[30.0, -5, -5]]), torch.tensor([[0.0, 1, 0]])
+    figures = figures_of(model, split, logits, targets)
+    expected = float(nn.functional.binary_cross_entropy_with_logits(logits, targets))
+    assert figures["loss"] == pytest.approx(expected)
+    assert figures["by_track"]["loss"] == pytest.approx(expected, rel=0.1)  # of a mean of float32 probabilities
 
 
 def test_machines_beside_it_learn_each_label(root):

@@ -74,7 +74,8 @@ def words_of(timeline):
 
 
 def violations(page):
-    """What axe-core finds, all its rules."""
+    """What axe-core finds, all its rules, once nothing moves or fades any more."""
+    page.wait_for_function("document.getAnimations().every((each) => each.playState !== 'running')")
     found = Axe().run(page).response["violations"]
     return [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found]
 
@@ -270,7 +271,8 @@ def test_a_link_holds_several_labels_a_second(service, open_service, until):
     timeline = Timeline(names, rows, 4, "Song", "band", is_silent=np.arange(4) == 3, thresholds=thresholds)
     content = {
         "version": 1, "title": "Song", "model": "band", "duration_s": 4, "unsure_margin": 0, "classes": names,
-        "thresholds": thresholds, "labels": [3, 5, 0, -1], "raw": [], "peaks": [],
+        "thresholds": thresholds, "means": list(timeline.overall.values()), "labels": [3, 5, 0, -1], "raw": [],
+        "peaks": [],
         "shares": np.rint(rows * 63).astype(int).ravel().tolist(),
     }  # fmt: skip
     packer = zlib.compressobj(9, wbits=-15)
@@ -299,7 +301,8 @@ HOSTILE_LINKS = [
     "!", b"", b"no deflated data", {"version": 2}, {"classes": ["a", "a"]}, {"labels": [2]}, {"labels": []},
     {"shares": [1]}, {"shares": [0, 0]}, {"shares": [1e9, 0]}, {"duration_s": 1e9}, {"peaks": ["<b>"]},
     {"raw": [[0]]}, {"title": 1}, {"thresholds": [0.5]}, {"thresholds": [0.5, 2]}, {"thresholds": "ab"},
-    {"thresholds": [0, 0], "labels": [4]}, {"classes": ["silence", "b"]}, {"title": "x" * 10_000_000},
+    {"thresholds": [0, 0], "means": [0, 0], "labels": [4]},
+    {"thresholds": [0, 0], "means": [0, "x"]}, {"classes": ["silence", "b"]}, {"title": "x" * 10_000_000},
 ]  # fmt: skip
 
 

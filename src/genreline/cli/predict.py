@@ -90,7 +90,7 @@ def predict(
                 song["file"],
                 f"{song['duration_s']:.1f}",
                 song["verdict"],
-                f"{song['overall'][song['dominant']]:.0%}" if song["dominant"] in song["overall"] else "-",
+                _mean_probability(song),
                 song["n_runs"],
                 song[chosen[0]],
             ]
@@ -102,6 +102,13 @@ def predict(
             typer.echo(f"{n_failed} of {len(songs)} files failed, see above")
     if n_failed:
         raise typer.Exit(1)
+
+
+def _mean_probability(song: dict[str, Any]) -> str:
+    """Of the song's label; nothing for silence, or where it has several labels, or none."""
+    labels = song["labels"]
+    is_one = len(labels) == 1 and labels[0] in song["overall"]
+    return f"{song['overall'][labels[0]]:.0%}" if is_one else "-"
 
 
 def listen(
@@ -208,7 +215,7 @@ def compare(
     from genreline.predict.engines import Engine, load_engine
 
     loaded: Engine = load_engine(model)
-    pairs = pair_labels(songs, label, loaded.classes)
+    pairs = pair_labels(songs, label, loaded.classes, loaded.calibration.is_multi_label)
     check_writable(out.parent)
     if data is None:
         test = recorded_figures(loaded)

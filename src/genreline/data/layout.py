@@ -6,7 +6,8 @@
 Class names and their number come from the training set's labels. Nothing is ever unpickled.
 
 A sample may have several labels: `piano|voice` in labels.npy, or a row of booleans there and the names of its columns
-in classes.npy beside it. Such a dataset is called multi-label; in memory its labels are texts, too.
+in classes.npy beside it. Such a dataset is called multi-label; in memory its labels are texts, too. A sample without
+any label is a row of False, or "" in a set where another sample has several.
 """
 
 import csv
@@ -200,7 +201,7 @@ def read_split(
             raise DataError(f"{folder / 'labels.npy'}: {label!r} is not a class name; a name has letters on one line")
     if has_several:  # each set of labels is written in one way from here on
         found, text_of = np.unique(labels, return_inverse=True)
-        labels = np.array([SEPARATOR.join(labels_in(text)) for text in found])[text_of]
+        labels = np.array([SEPARATOR.join(labels_in(f"{text}{SEPARATOR}")) for text in found])[text_of]
     if len(X) != len(labels):
         raise DataError(f"{folder}: X.npy has {len(X)} rows and labels.npy {len(labels)}; they must be the same")
     if len(X) == 0:
@@ -229,8 +230,10 @@ def _named(is_labelled: NDArray[np.bool_], classes: NDArray[Any], folder: Path) 
             f"{is_labelled.shape[1]} columns of labels.npy"
         )
     names = [str(name) for name in classes]
-    if len(set(names)) < len(names) or any(SEPARATOR in name for name in names):
-        raise DataError(f"{folder / 'classes.npy'}: its names must be different, and have no {SEPARATOR} in them")
+    if len(set(names)) < len(names) or any(not name or name != name.strip() or SEPARATOR in name for name in names):
+        raise DataError(
+            f"{folder / 'classes.npy'}: its names must be different, with no {SEPARATOR} in them and no space around"
+        )
     rows, row_of = np.unique(is_labelled, axis=0, return_inverse=True)
     texts = [SEPARATOR.join(sorted(name for name, has in zip(names, row, strict=True) if has)) for row in rows]
     return np.array(texts, str)[row_of.ravel()]

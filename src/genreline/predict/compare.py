@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 _SONG, _TEST, _INK, _FAINT = "#00588f", "#1c2126", "#1c2126", "#626a72"
 
 
-def pair_labels(songs: Sequence[str], labels: Sequence[str], classes: Sequence[str]) -> list[tuple[str, str]]:
+def pair_labels(
+    songs: Sequence[str], labels: Sequence[str], classes: Sequence[str], is_multi_label: bool = False
+) -> list[tuple[str, str]]:
     """Each song (or folder of songs) with its label: one label for all, or one for each song, in order.
 
     Raises:
@@ -31,7 +33,8 @@ def pair_labels(songs: Sequence[str], labels: Sequence[str], classes: Sequence[s
     """
     if len(labels) not in (1, len(songs)):
         raise DataError(f"{len(labels)} labels for {len(songs)} songs; give one for all, or one for each in order")
-    if unknown := sorted({each for text in labels for each in labels_in(text)} - set(classes)):
+    named = {each for text in labels for each in (labels_in(text) or [text])} if is_multi_label else set(labels)
+    if unknown := sorted(named - set(classes)):
         raise DataError(f"{', '.join(unknown)}: the model does not know this genre; it knows {', '.join(classes)}")
     each = [labels[0]] * len(songs) if len(labels) == 1 else labels
     return list(zip(songs, each, strict=True))
@@ -42,8 +45,8 @@ def compare_songs(model: Engine, songs: Sequence[tuple[SongTask, str]]) -> Itera
 
     Yields:
         file, label, n (seconds with sound), n_right, accuracy (n_right / n), mean_probability (of the label), dominant
-        (the genre of the whole song); or file, label and error. With several labels, `piano|voice`, a second is right
-        if it has them all, and their mean probability is that of the least probable one.
+        (the genre of the whole song); or file, label and error. A second of a multi-label model is right if it has
+        all labels of `piano|voice` and no other; their mean probability is that of the least probable one.
     """
     recognizer = Recognizer(model)
     for song, label in songs:
@@ -52,8 +55,9 @@ def compare_songs(model: Engine, songs: Sequence[tuple[SongTask, str]]) -> Itera
         except GenrelineError as error:
             yield {"file": str(song.path), "label": label, "error": " ".join(str(error).splitlines())}
             continue
-        has = timeline.is_labelled[:, [timeline.classes.index(each) for each in labels_in(label)]]
-        n_right, n = int(has.all(axis=1).sum()), int(np.sum(~timeline.is_silent))
+        wanted = _several(model, label)
+        is_right = (timeline.is_labelled == np.isin(timeline.classes, wanted)).all(axis=1) & ~timeline.is_silent
+        n_right, n = int(is_right.sum()), int(np.sum(~timeline.is_silent))
         if not n:
             reason = f"{song.path}: holds nothing but silence; leave it out"
             yield {"file": str(song.path), "label": label, "error": reason}
@@ -64,9 +68,13 @@ def compare_songs(model: Engine, songs: Sequence[tuple[SongTask, str]]) -> Itera
             "n": n,
             "n_right": n_right,
             "accuracy": n_right / n,
-            "mean_probability": min(timeline.overall[each] for each in labels_in(label)),
+            "mean_probability": min(timeline.overall[each] for each in wanted),
             "dominant": timeline.dominant,
         }
+
+
+def _several(model: Engine, label: str) -> list[str]:
+    return labels_in(label) if model.calibration.is_multi_label else [label]
 
 
 def recorded_figures(model: Engine) -> dict[str, Any] | None:
@@ -93,7 +101,9 @@ def figures_on_test(model: "Model", data: str | Path) -> dict[str, Any]:
 def recall_on_test(test: Mapping[str, Any] | None, label: str) -> float | None:
     """The test set's recall of a label, of several the lowest; None where `figures_on_test` were not taken."""
     recall = (test or {}).get("recall")
-    return min(recall[each] for each in labels_in(label)) if recall else None
+    if not recall:
+        return None
+    return float(recall[label] if label in recall else min(recall[each] for each in labels_in(label)))
 
 
 def summary(songs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

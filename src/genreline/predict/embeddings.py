@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from genreline.errors import ConfigError, GenrelineError
+from genreline.errors import ConfigError, GenrelineError, MissingError
 from genreline.files import replacing, write_text
 from genreline.predict.engines import Engine, Graph
 from genreline.train.folder import Calibration
@@ -30,13 +30,14 @@ class EmbeddingEngine:
 
     Raises:
         ConfigError: the model is not one of genreline's, and has no embeddings.
+        MissingError: its graph is of an earlier version, and PyTorch is not installed.
     """
 
     metrics: Mapping[str, Any] = MappingProxyType({})
     calibration = Calibration()
 
     def __init__(self, model: Engine) -> None:
-        self._embed = model.embeddings if isinstance(model, Graph) else _by_torch(model)
+        self._embed = _embedder(model)
         self.name, self.features = model.name, model.features
         n_columns = self.probabilities(np.zeros((1, 8000), np.float32)).shape[1]
         self.classes = tuple(map(str, range(n_columns)))
@@ -46,13 +47,21 @@ class EmbeddingEngine:
         return self._embed(seconds)
 
 
-def _by_torch(model: Engine) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """What computes a model's embeddings by PyTorch, which has been imported if the model is one of its."""
-    from genreline.audio.features import features
-    from genreline.train.checkpoint import Model
-    from genreline.train.models import Embedder
-    from genreline.train.transfer import embed_rows
+def _embedder(model: Engine) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    return model.embeddings if isinstance(model, Graph) and model.has_embeddings else _by_torch(model)
 
+
+def _by_torch(model: Engine) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """What computes a model's embeddings by PyTorch."""
+    try:
+        from genreline.audio.features import features
+        from genreline.train.checkpoint import Model, load_model
+        from genreline.train.models import Embedder
+        from genreline.train.transfer import embed_rows
+    except ModuleNotFoundError as error:
+        raise MissingError.of(f"embeddings by {model.name}", error) from error
+    if isinstance(model, Graph):
+        model = load_model(model.folder)
     if not isinstance(model, Model):
         raise ConfigError(f"{model.name}: is no model of genreline's, so it has no embeddings")
     body = Embedder(model.network).eval()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from genreline.errors import CheckpointError, ConfigError, MissingError, first_line
 from genreline.parallel import n_cores
-from genreline.train.folder import Calibration, Description, read_description
+from genreline.train.folder import EMBEDDINGS, Calibration, Description, read_description
 
 ENGINES = ("onnx", "torch")
 _BATCH = 8  # seconds; more bring nothing, and take memory
@@ -83,6 +83,11 @@ class Graph:
     def probabilities(self, seconds: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Engine.probabilities`."""
         return self._run("probabilities", seconds)
+
+    @property
+    def has_embeddings(self) -> bool:
+        """Whether `embeddings` gives what PyTorch would: graphs of earlier versions have the last block's alone."""
+        return EMBEDDINGS in self._session.get_modelmeta().custom_metadata_map
 
     def embeddings(self, seconds: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the network makes of seconds (N, 8000) before it decides between classes: (N, d)."""

@@ -118,8 +118,8 @@ def predict_files(
 ) -> Generator[tuple[int, dict[str, Any]], None, None]:
     """Write each song's timeline in each format; yield (its place in `songs`, its record) as each is done.
 
-    A record holds file, duration_s, dominant, verdict, overall, n_runs, and the path of each format; or file and error;
-    or, for a file that ends early, all of these: its timeline covers what could be read.
+    A record holds file, duration_s, dominant, verdict, labels (of the song), overall, n_runs, and the path of each
+    format; or file and error; or, for a file that ends early, all of these: its timeline covers what could be read.
 
     Args:
         model: a model folder, or the name of one that ships.
@@ -236,6 +236,7 @@ def _predict_source(
         "duration_s": timeline.duration_s,
         "dominant": timeline.dominant,
         "verdict": timeline.verdict,
+        "labels": list(timeline.song_labels),
         "overall": timeline.overall,
         "n_runs": len(timeline.runs()),
     }

@@ -28,9 +28,9 @@ export class Lanes {
   }
 
   /** Draw rows (see Timeline) from `fromS` on, `spanS` seconds in `width` pixels. Returns the words that explain it. */
-  draw({ rows, fromS, spanS, width, means, songLabels }) {
+  draw({ rows, fromS, spanS, width, means, songLabels, isMultiLabel }) {
     const columnS = stepOf(spanS, Math.min(MOST_COLUMNS, Math.max(200, width)));
-    const columns = columnsOf(rows, columnS, fromS, fromS + spanS, this._classes);
+    const columns = columnsOf(rows, columnS, fromS, fromS + spanS, this._classes, isMultiLabel);
     const gap = columns.length && width / (spanS / columnS) >= 6 ? 0.12 * columnS : 0; // room between two columns
     const silent = columns.filter((column) => column.silent);
     this._lanes.forEach((lane, i) => {
@@ -94,7 +94,7 @@ export function setText(element, text) {
  * The winners are the classes whose label it has; of several seconds, the class with the highest mean, or with several
  * labels a second, those whose label half of them have.
  */
-function columnsOf(rows, columnS, fromS, untilS, classes) {
+function columnsOf(rows, columnS, fromS, untilS, classes, isMultiLabel) {
   const columns = [];
   const end = Math.min(rows.length, untilS);
   for (let start_s = Math.floor(fromS / columnS) * columnS; start_s < end; start_s += columnS) {
@@ -102,7 +102,8 @@ function columnsOf(rows, columnS, fromS, untilS, classes) {
     const shares = meanOf(rows, start_s, stop, classes.length);
     const end_s = rows[stop - 1]?.end_s ?? stop;
     if (shares) {
-      const winners = winnersOf(rows.slice(start_s, stop), shares, classes);
+      const isMean = columnS > 1 && !isMultiLabel;
+      const winners = isMean ? [indexOfHighest(shares)] : labelledIn(rows.slice(start_s, stop), classes);
       columns.push({ start_s, end_s, shares, winners, silent: false });
     } else if (rows.slice(start_s, stop).some((row) => row)) {
       columns.push({ start_s, end_s, shares: [], winners: [], silent: true });
@@ -111,9 +112,9 @@ function columnsOf(rows, columnS, fromS, untilS, classes) {
   return columns;
 }
 
-function winnersOf(rows, shares, classes) {
+/** The places of the classes whose label at least half of the rows with sound have. */
+function labelledIn(rows, classes) {
   const known = rows.filter((row) => row && !row.silent);
-  if (rows.length > 1 && known.every((row) => classes.includes(row.label))) return [indexOfHighest(shares)];
   const isWinner = (name) => 2 * known.filter((row) => hasLabel(row.label, name)).length >= known.length;
   return classes.flatMap((name, i) => (isWinner(name) ? [i] : []));
 }

@@ -6,7 +6,10 @@ const list = document.getElementById("runs");
 const view = new Timeline(document.getElementById("timeline"), {
   classes: song.classes,
   durationS: song.duration_s,
-  onSeek: (second) => (sound.currentTime = second),
+  onSeek: (second) => {
+    sound.currentTime = second;
+    markRuns(list, second); // without a sound nothing else would
+  },
 });
 view.add(song.seconds);
 view.setSummary(song);
@@ -15,7 +18,6 @@ listRuns(list, song.runs, view.looks, (second) => {
   view.setCursor(second);
   if (sound.src) play();
 });
-const buttons = [...list.querySelectorAll("button")];
 
 function play() {
   sound.play().catch(() => {}); // a pause came first, or it cannot be played, which the error handler below reports
@@ -24,10 +26,7 @@ function play() {
 /** The sound's place, in the timeline and in the list. */
 function follow() {
   view.setCursor(sound.currentTime);
-  const i = song.runs.findLastIndex((run) => run.start_s <= sound.currentTime);
-  if (buttons[i]?.getAttribute("aria-current")) return;
-  for (const button of buttons) button.removeAttribute("aria-current");
-  buttons[i]?.setAttribute("aria-current", "true");
+  markRuns(list, sound.currentTime);
 }
 
 let frame = 0;

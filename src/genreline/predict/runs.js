@@ -12,7 +12,7 @@ export function listRuns(list, runs, looks, onPlay, words = WORDS) {
     ...runs.map((run) => {
       const button = make("button", "timeline-run");
       button.type = "button";
-      button.dataset.startS = run.start_s;
+      [button.dataset.startS, button.dataset.endS] = [run.start_s, run.end_s];
       const [from, to] = [formatTime(run.start_s), formatTime(run.end_s)];
       const confidence = run.label === SILENCE ? NaN : run.confidence;
       button.append(
@@ -27,4 +27,17 @@ export function listRuns(list, runs, looks, onPlay, words = WORDS) {
       return item;
     }),
   );
+}
+
+/** Mark the runs that a second is in; at the end of a song, those that end with it. */
+export function markRuns(list, second) {
+  const buttons = [...list.querySelectorAll("button")];
+  const endS = Math.max(...buttons.map((button) => Number(button.dataset.endS)));
+  for (const button of buttons) {
+    const { startS, endS: stopS } = button.dataset;
+    const isCurrent = Number(startS) <= second && (second < Number(stopS) || Number(stopS) === endS);
+    if (isCurrent === button.hasAttribute("aria-current")) continue;
+    if (isCurrent) button.setAttribute("aria-current", "true");
+    else button.removeAttribute("aria-current");
+  }
 }

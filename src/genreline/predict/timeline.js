@@ -97,6 +97,7 @@ export class Timeline {
     this._rows = []; // row i: the second that starts at i, { end_s, label, confidence, ... }; or a hole
     this.peaks = [];
     this.hasRaw = false;
+    this._isMultiLabel = false; // as far as the seconds tell; a summary says it
     this._hasAllPeaks = false;
     this._summary = null;
     this._marks = [];
@@ -115,6 +116,7 @@ export class Timeline {
       const second = Math.round(start_s);
       this._rows[second] = { end_s, label, confidence, shares, silent, rawLabel, rawConfidence };
       this.hasRaw ||= Boolean(raw.label_raw);
+      this._isMultiLabel ||= !this.looks.has(label);
       if (!this._hasAllPeaks) peaks?.forEach((peak, i) => (this.peaks[second * PEAKS_PER_S + i] = peak));
     }
     this._redraw();
@@ -370,7 +372,8 @@ export class Timeline {
     this._drawRibbon(fromS, spanS);
     this._drawAxis(fromS, spanS, width);
     const means = this.overall().map(([, mean]) => mean);
-    const lanes = { rows: this._rows, fromS, spanS, width, means, songLabels: this.songLabels() };
+    const isMultiLabel = this._isMultiLabel || Boolean(this._summary?.thresholds);
+    const lanes = { rows: this._rows, fromS, spanS, width, means, songLabels: this.songLabels(), isMultiLabel };
     setText(this._key, this._lanes.draw(lanes));
     const hidden = this._endOfAxisS() - spanS;
     this._scroll.hidden = !this._windowS;

@@ -211,7 +211,7 @@ class Timeline:
         if not self.is_multi_label or np.all(self.is_silent):
             return (self.dominant,)
         pairs = zip(self.overall.items(), self.thresholds, strict=True)
-        return tuple(name for (name, mean), threshold in pairs if mean >= threshold)
+        return tuple(name for (name, mean), threshold in pairs if np.float32(mean) >= np.float32(threshold))
 
     @property
     def verdict(self) -> str:
@@ -608,7 +608,8 @@ def _checked_labels(text: str, classes: list[str]) -> list[str]:
 def _told_thresholds(
     probabilities: NDArray[np.float32], is_labelled: NDArray[np.bool_], lines: Sequence[int]
 ) -> tuple[float, ...]:
-    """Thresholds that give these labels, one for each class.
+    """Thresholds that give these labels, one for each class: each halfway between the least probability of a second
+    with the label and the highest of one without it. The song's own labels may be others than those of before.
 
     Where four decimals made a probability with a label and one without it equal, they are set minimally apart, in
     place. Raises DataError where one with a label is clearly below one without it.
@@ -625,7 +626,9 @@ def _told_thresholds(
             column[has & (column < least)] = least
         else:
             column[too_high] = np.nextafter(least, np.float32(0))
-        thresholds.append(float(least))
+        below = column[~has].max(initial=np.float32(0))
+        middle = np.float32((float(least) + float(below)) / 2)
+        thresholds.append(float(middle if below < middle else least))
     return tuple(thresholds)
 
 

@@ -42,5 +42,6 @@ export function inWords(label, words = WORDS) {
 /** The labels of a whole song: its dominant genre, or all of a multi-label model's whose mean reaches their threshold. */
 export function songLabels({ dominant, overall, thresholds }) {
   if (!thresholds || dominant === SILENCE) return [dominant];
-  return Object.keys(overall).filter((name) => overall[name] >= thresholds[name]);
+  const { fround } = Math; // as in Python, which compares them as float32
+  return Object.keys(overall).filter((name) => fround(overall[name]) >= fround(thresholds[name]));
 }

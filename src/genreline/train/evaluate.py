@@ -75,11 +75,8 @@ def _label_figures(model: Model, split: Split, logits: Tensor, targets: Tensor) 
     thresholds = [model.calibration.thresholds[name] for name in model.classes]
     truth, probabilities = targets.numpy(), probabilities_of(logits, model.calibration).numpy()
 
-    def figures(truth: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, Any]:
-        loss = nn.functional.binary_cross_entropy(
-            torch.from_numpy(probabilities).double(), torch.tensor(truth).double()
-        )
-        scores = compute_label_scores(truth, probabilities, thresholds, float(loss))
+    def figures(truth: NDArray[Any], probabilities: NDArray[Any], loss: float) -> dict[str, Any]:
+        scores = compute_label_scores(truth, probabilities, thresholds, loss)
         precisions = average_precisions(truth, probabilities)
         classes = per_class(scores.confusion_matrix, model.classes)
         return {
@@ -92,9 +89,14 @@ def _label_figures(model: Model, split: Split, logits: Tensor, targets: Tensor) 
             "n": len(truth),
         }
 
-    found = {"classes": list(model.classes), **figures(truth, probabilities)}
+    scaled = logits / model.calibration.temperature
+    loss = nn.functional.binary_cross_entropy_with_logits(scaled, targets)
+    found = {"classes": list(model.classes), **figures(truth, probabilities, float(loss))}
     if split.tracks is not None and _tracks_have_one_label(split.labels, split.tracks["track"]):
-        found["by_track"] = figures(*mean_by_track(truth, probabilities, split.tracks["track"]))
+        labels, means = mean_by_track(truth, probabilities, split.tracks["track"])
+        sure = np.clip(means, 1e-12, 1 - 1e-12)
+        loss_by_track = -np.mean(labels * np.log(sure) + (1 - labels) * np.log(1 - sure))
+        found["by_track"] = figures(labels, means, float(loss_by_track))
     return found
 
 

@@ -1,8 +1,8 @@
 """A model as one ONNX graph, from the waveform of a second to probabilities, which needs no PyTorch.
 
-The graph holds the features, the normaliser, the network, the temperature and the softmax; its metadata says what else
-a program has to know to make a timeline of the probabilities. It has two outputs: the probabilities, and the embeddings
-that `embed` gives.
+The graph holds the features, the normaliser, the network, the temperature and the softmax (of a multi-label model the
+sigmoid). Its metadata says what else a program has to know to make a timeline of the probabilities. It has two outputs:
+the probabilities, and the embeddings that `embed` gives.
 """
 
 import hashlib
@@ -30,13 +30,14 @@ from genreline.errors import GenrelineError, first_line
 from genreline.files import replacing
 from genreline.provenance import versions
 from genreline.train.checkpoint import Model, load_model, probabilities_of, weights_of
-from genreline.train.folder import graph_file, read_description, write_description
+from genreline.train.folder import EMBEDDINGS, graph_file, read_description, write_description
 from genreline.train.models import Embedder, evaluating, last_layer
 
 _LIMITS = (
-    "Predicts the genre of a second of 8 kHz mono audio; what sounds above 4 kHz is lost. Feed it whole seconds only, "
-    "and call seconds below silence_rms silence without asking it. Each row stands alone: `calibration` says how a "
-    "song's rows go together. How right it is, the model's card says."
+    "Predicts the label of a second of 8 kHz mono audio, or, where `calibration` has thresholds, all labels that "
+    "reach theirs; what sounds above 4 kHz is lost. Feed it whole seconds only, and call seconds below silence_rms "
+    "silence without asking it. Each row stands alone: `calibration` says how a song's rows go together. How right it "
+    "is, the model's card says."
 )
 _NETWORK = "network"  # what the graph's tensors are named after, before their names in the network
 _SHARED_FROM_BYTES = 1024
@@ -183,6 +184,7 @@ def _metadata(model: Model) -> dict[str, Any]:
         "shortest_s": SHORTEST_S,
         "calibration": asdict(model.calibration),
         "limits": _LIMITS,
+        EMBEDDINGS: "of every block",
     }
 
 

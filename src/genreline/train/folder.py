@@ -20,6 +20,8 @@ from genreline.files import digest_file, json_text, write_text
 
 FORMAT = 1
 DESCRIPTION = "model.json"
+EMBEDDINGS = "embeddings"
+"""The key in a graph's metadata that says that its output of that name is `embed`'s; earlier graphs do not have it."""
 PROBLEMS = (KeyError, TypeError, ValueError, RuntimeError, OSError)
 """What reading a damaged folder may raise; a CheckpointError is made of it."""
 

@@ -50,7 +50,9 @@ def cross_validate(
             raise KeyboardInterrupt
         if not run.best_epoch:
             raise DataError(f"folds: fold {number} had no epoch with a finite loss; lower optimizer.lr")
-        yield Fold(run.best_epoch, evaluate_model(Model.from_fit(run, fold), fold.test), run.thresholds)
+        known = classes_of(fold.val)  # a threshold of a class that is not there was not fitted
+        thresholds = {name: each for name, each in run.thresholds.items() if name in known}
+        yield Fold(run.best_epoch, evaluate_model(Model.from_fit(run, fold), fold.test), thresholds)
 
 
 def fit_whole(
@@ -72,7 +74,8 @@ def fit_whole(
     if run.status == "interrupted":
         raise KeyboardInterrupt
     metrics = {"folds": {"n_folds": len(folds), **spreads(folds)}}
-    thresholds = {name: statistics.mean(fold.thresholds[name] for fold in folds) for name in run.thresholds}
+    fitted = {name: [fold.thresholds[name] for fold in folds if name in fold.thresholds] for name in run.thresholds}
+    thresholds = {name: statistics.mean(each or [0.5]) for name, each in fitted.items()}
     return dataclasses.replace(
         Model.from_fit(run, whole),
         network=run.last_network,
@@ -128,7 +131,7 @@ def fold_numbers(pool: Split, n_folds: int, group: str | None = None, seed: int 
         ConfigError: fewer than three folds, or another group. DataError: no such column, or a class with fewer groups
             than folds.
     """
-    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold  # takes a second to import
+    from sklearn.model_selection import StratifiedGroupKFold  # takes a second to import
 
     if n_folds < 3:
         raise ConfigError(f"folds: {n_folds} are too few; a fold is tested, one validates, and the others train")
@@ -146,11 +149,29 @@ def fold_numbers(pool: Split, n_folds: int, group: str | None = None, seed: int 
     if few := [f"{label} has {n}" for label, n in n_groups.items() if n < n_folds]:
         raise DataError(f"folds: too few groups ({group}) for {n_folds} folds: {', '.join(few)}; take fewer folds")
     numbers = np.zeros(len(pool), np.int64)
-    kind = GroupKFold if pool.is_multi_label else StratifiedGroupKFold  # which knows one label a row
-    folds = kind(n_folds, shuffle=True, random_state=seed % 2**32)
+    if pool.is_multi_label:
+        return _dealt(groups, has, n_folds, seed)
+    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed % 2**32)
     for number, (_, rows) in enumerate(folds.split(np.zeros(len(pool)), pool.labels, groups)):
         numbers[rows] = number
     return numbers
+
+
+def _dealt(groups: NDArray[Any], has: NDArray[np.bool_], n_folds: int, seed: int) -> NDArray[np.int64]:
+    """(N,) the fold of each row that may have several labels, (N, C): groups are dealt by their rarest label, each to
+    the fold that has fewest groups with it, and then fewest at all (iterative stratification, Sechidis et al. 2011)."""
+    names, group_of = np.unique(groups, return_inverse=True)
+    labels = np.zeros((len(names), has.shape[1]), bool)
+    np.logical_or.at(labels, group_of, has)
+    fold_of = np.full(len(names), -1)
+    counts = np.zeros((n_folds, has.shape[1] + 1), int)  # the last column: of all groups
+    order = np.random.default_rng(seed).permutation(len(names))
+    with_all = np.column_stack([labels, np.ones(len(names), bool)])  # groups without a label are dealt last
+    for k in np.argsort(with_all.sum(axis=0), kind="stable"):
+        for group in order[with_all[order, k] & (fold_of[order] < 0)]:
+            fold_of[group] = np.lexsort([counts[:, -1], counts[:, k]])[0]
+            counts[fold_of[group]] += with_all[group]
+    return fold_of[group_of].astype(np.int64)
 
 
 def fold_datasets(dataset: Dataset, pool: Split, numbers: NDArray[np.int64]) -> Iterator[Dataset]:

@@ -136,7 +136,7 @@ export function verdictOf(seconds, overall, { unsure_margin, unsure_margins, thr
   const [first, second] = Object.entries(overall).sort(([, a], [, b]) => b - a);
   const words = ([name]) => name.replaceAll("_", " ");
   if (isMultiLabel(thresholds)) {
-    const found = Object.entries(overall).filter(([name, mean]) => mean >= thresholds[name]);
+    const found = Object.entries(overall).filter(([name, mean]) => reaches(mean, thresholds[name]));
     return [first[0], found.map(words).join(", ") || "no label"];
   }
   const margin = Object.hasOwn(unsure_margins, first[0]) ? unsure_margins[first[0]] : unsure_margin;
@@ -191,11 +191,16 @@ function isMultiLabel(thresholds) {
   return Object.keys(thresholds ?? {}).length > 0;
 }
 
+/** Whether a probability reaches a threshold: as Python compares them, as float32. */
+function reaches(share, threshold) {
+  return Math.fround(share) >= Math.fround(threshold);
+}
+
 function best(row, classes, thresholds) {
   const isMany = isMultiLabel(thresholds);
   if (!row) return [SILENCE, isMany ? 0 : 1 / classes.length];
   const confidence = Math.max(...row);
-  if (isMany) return [classes.filter((name, k) => row[k] >= thresholds[name]).join("|"), confidence];
+  if (isMany) return [classes.filter((name, k) => reaches(row[k], thresholds[name])).join("|"), confidence];
   return [classes[row.indexOf(confidence)], confidence];
 }
 

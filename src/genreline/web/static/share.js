@@ -19,10 +19,11 @@ const MOST = { letters: 32_000, bytes: 500_000, seconds: 7200, classes: 32, titl
 
 /** A fragment for the address of this page. Throws a Problem if the song is too long for an address. */
 export async function fragmentOf(song) {
-  const { title, model, duration_s, classes, unsure_margin, thresholds } = song.timeline;
+  const { title, model, duration_s, classes, unsure_margin, thresholds, overall } = song.timeline;
   const { seconds } = song.result;
   const place = (label) => classes.indexOf(label);
   const places = (label) => classes.reduce((sum, name, i) => sum + (label.split("|").includes(name) ? 2 ** i : 0), 0);
+  const inOrder = (byName) => classes.map((name) => byName[name]);
   const several = (label) => (label === SILENCE ? -1 : places(label));
   const shares = seconds.flatMap(({ probabilities }) => classes.map((name) => Math.round(STEPS * probabilities[name])));
   const hasRaw = seconds.every((second) => second.label_raw);
@@ -33,7 +34,7 @@ export async function fragmentOf(song) {
     duration_s,
     unsure_margin,
     classes,
-    ...(thresholds && { thresholds: classes.map((name) => thresholds[name]) }),
+    ...(thresholds && { thresholds: inOrder(thresholds), means: inOrder(overall) }),
     labels: seconds.map((second) => (thresholds ? several : place)(second.label)),
     raw: hasRaw ? seconds.map((second) => [place(second.label_raw), Math.round(STEPS * second.confidence_raw)]) : [],
     shares,
@@ -79,7 +80,8 @@ async function inflated(letters) {
 }
 
 /** A song of what a fragment says, or an error if it makes no sense. */
-function songOf({ version, title, model, duration_s, unsure_margin, thresholds, classes, labels, raw, shares, peaks }) {
+function songOf(content) {
+  const { version, title, model, duration_s, unsure_margin, thresholds, classes, labels, raw, shares, peaks } = content;
   const isText = (value, most) => typeof value === "string" && value.length <= most;
   const areWhole = (list, length, least, most) =>
     Array.isArray(list) && list.length === length && list.every((n) => Number.isInteger(n) && n >= least && n <= most);
@@ -88,8 +90,9 @@ function songOf({ version, title, model, duration_s, unsure_margin, thresholds, 
   check(classes.every((name) => isText(name, MOST.name)) && new Set([...classes, SILENCE]).size === classes.length + 1);
   const n = Array.isArray(labels) ? labels.length : 0;
   const isMultiLabel = thresholds !== undefined;
-  check(!isMultiLabel || (Array.isArray(thresholds) && thresholds.length === classes.length && raw.length === 0));
-  check(!isMultiLabel || thresholds.every((each) => each >= 0 && each <= 1));
+  const areShares = (list) =>
+    Array.isArray(list) && list.length === classes.length && list.every((each) => each >= 0 && each <= 1);
+  check(!isMultiLabel || (areShares(thresholds) && areShares(content.means) && raw.length === 0));
   check(n > 0 && n <= MOST.seconds && areWhole(labels, n, -1, isMultiLabel ? 2 ** classes.length - 1 : classes.length - 1));
   check(Number.isFinite(duration_s) && duration_s > n - 1 && duration_s < n + 0.25);
   check(unsure_margin >= 0 && unsure_margin <= 1 && areWhole(shares, n * classes.length, 0, STEPS));
@@ -111,7 +114,8 @@ function songOf({ version, title, model, duration_s, unsure_margin, thresholds, 
     ...(raw.length && { label_raw: nameOf(raw[i][0]), confidence_raw: raw[i][1] / STEPS }),
     ...(peaks.length && { peaks: new Array(PEAKS_PER_S).fill(peaks[i] / STEPS) }),
   }));
-  const means = meanOf(rows, 0, n, classes.length);
+  const heard = meanOf(rows, 0, n, classes.length); // of rounded shares, which thresholds are not
+  const means = heard && isMultiLabel ? content.means : heard;
   const overall = Object.fromEntries(classes.map((name, c) => [name, means ? means[c] : 1 / classes.length]));
   const dominant = means ? classes[means.indexOf(Math.max(...means))] : SILENCE;
   const meanIn = (run, shareOf) => {

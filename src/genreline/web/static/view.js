@@ -2,7 +2,7 @@
 
 import { outline } from "./outline.js";
 import { Playback } from "./playback.js";
-import { listRuns } from "./runs.js";
+import { listRuns, markRuns } from "./runs.js";
 import { SecondModel } from "./second.js";
 import { bringToTop } from "./sight.js";
 import { text } from "./strings.js";
@@ -186,11 +186,7 @@ export class SongView {
   }
 
   _markRun() {
-    const buttons = [...byId("runs").querySelectorAll("button")];
-    const current = buttons.findLast((button) => Number(button.dataset.startS) <= this.timeline.cursorS);
-    if (current?.getAttribute("aria-current")) return;
-    for (const button of buttons) button.removeAttribute("aria-current");
-    current?.setAttribute("aria-current", "true");
+    markRuns(byId("runs"), this.timeline.cursorS);
   }
 
   _showUnplayable(sentence) {
