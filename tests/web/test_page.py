@@ -75,7 +75,13 @@ def words_of(timeline):
 
 def violations(page):
     """What axe-core finds, all its rules, once nothing moves or fades any more."""
-    page.wait_for_function("document.getAnimations().every((each) => each.playState !== 'running')")
+    page.evaluate(
+        """() => Promise.allSettled(
+          document.getAnimations()
+            .filter((each) => each.effect.getComputedTiming().endTime < Infinity)
+            .map((each) => each.finished),
+        )"""
+    )
     found = Axe().run(page).response["violations"]
     return [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found]
 
