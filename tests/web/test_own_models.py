@@ -27,15 +27,15 @@ NAMES = ("bass", "drums", "<b>voice</b>")
 @pytest.fixture(scope="module")
 def band(tmp_path_factory):
     """A model folder; its thresholds are such that noise has different labels in different seconds."""
-    folder = tmp_path_factory.mktemp("models") / "band"
+    folder = tmp_path_factory.mktemp("models") / "my band?"
     torch.manual_seed(0)
     config = Config(features="melgrams", model={"name": "resnet", "channels": [4, 8]})
     network = build_network(config, (21, 128), 3).eval()
     thresholds = dict(zip(NAMES, (0.5, 0.5, 0.5), strict=True))
-    plain = Model(network, config, NAMES, name="band", calibration=Calibration(thresholds=thresholds))
+    plain = Model(network, config, NAMES, name="my band?", calibration=Calibration(thresholds=thresholds))
     rows = Recognizer(plain)(noise()).probabilities
     thresholds = dict(zip(NAMES, np.median(rows, axis=0).tolist(), strict=True))
-    save_model(Model(network, config, NAMES, name="band", calibration=Calibration(thresholds=thresholds)), folder)
+    save_model(Model(network, config, NAMES, name="my band?", calibration=Calibration(thresholds=thresholds)), folder)
     add_graph(folder)
     return folder
 
@@ -63,11 +63,11 @@ def song():
 
 def test_it_is_the_default_and_has_a_card(service):
     models = {model["name"]: model for model in httpx.get(f"{service.url}/v1/models").json()}
-    assert [name for name, model in models.items() if model["default"]] == ["band"]
-    assert models["band"]["classes"] == list(NAMES)
+    assert [name for name, model in models.items() if model["default"]] == ["my band?"]
+    assert models["my band?"]["classes"] == list(NAMES)
     assert "genres8-resnet" in models
-    assert models["band"]["card"].startswith("# band\n\nIt knows bass, drums, <b>voice</b>.")
-    card = httpx.get(f"{service.url}/v1/models/band/card", headers={"Accept": "text/html"})
+    assert models["my band?"]["card"].startswith("# my band?\n\nIt knows bass, drums, <b>voice</b>.")
+    card = httpx.get(f"{service.url}/v1/models/my%20band%3F/card", headers={"Accept": "text/html"})
     assert "<b>" not in card.text
 
 
@@ -88,7 +88,7 @@ def test_the_page_shows_all_labels_of_a_second(service, song, band, open_page, u
     page = open_page(f"{service.url}/")
     open_page.harmless += ["failed: blob:", "/v1/timeline", "/v1/examples/"]
     until(page, "document.querySelector('.example')")
-    assert page.locator("#model").input_value() == "band"
+    assert page.locator("#model").input_value() == "my band?"
     page.set_input_files("#file", {"name": "noise.wav", "mimeType": "audio/wav", "buffer": song})
     until(page, "!document.querySelector('#downloads button').disabled")
     expected = Recognizer(band)(song)
@@ -96,6 +96,10 @@ def test_the_page_shows_all_labels_of_a_second(service, song, band, open_page, u
     assert page.locator(".timeline-run-label").all_inner_texts() == runs
     verdict = page.locator("#verdict strong").inner_text()
     assert all(name in verdict for name in expected.song_labels)
+    page.click("#about")
+    page.locator("#card h1").wait_for()
+    assert page.locator("#card h1").inner_text() == "my band?"
+    page.keyboard.press("Escape")
     page.select_option("#second-model", "genres8-resnet")
     until(page, "document.getElementById('agreement').textContent")
     assert "agree on 0" in page.locator("#agreement").inner_text()
@@ -108,7 +112,7 @@ def test_a_name_that_is_taken_and_a_folder_without_a_model_are_refused(band, tmp
         assert message in done.stderr
     done = serve(band, band)
     assert done.returncode == 2
-    assert "another model is named band, too; rename its folder" in done.stderr
+    assert "another model is named my band?, too; rename its folder" in done.stderr
 
 
 def serve(*models):

@@ -82,7 +82,7 @@ byId("model").addEventListener("change", () => view.song && !view.song.isShared 
 
 byId("about").addEventListener("click", async () => {
   try {
-    const response = await answered(fetch(`v1/models/${byId("model").value}/card`));
+    const response = await answered(fetch(`v1/models/${encodeURIComponent(byId("model").value)}/card`));
     const card = new DOMParser().parseFromString(await response.text(), "text/html");
     byId("card-text").replaceChildren(...card.body.childNodes);
     byId("card").showModal();
