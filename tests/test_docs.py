@@ -119,6 +119,17 @@ def test_the_assignments_figures_are_results():
     assert f"over ten seeds it gains {gain:.3f} of macro F1" in page
 
 
+@pytest.mark.parametrize("method", ["svm", "frozen", "fine-tuned", "resnet", "assignment-cnn", "assignment-fnn"])
+def test_the_figures_of_small_sets_are_results(method):
+    runs = [json.loads(line) for line in (RESULTS / "small_sets.jsonl").read_text().splitlines()]
+    cells = []
+    for name in ("instruments", "environment", "speech", "leads"):
+        found = [run["track_accuracy"] for run in runs if (run["set"], run["method"]) == (name, method)]
+        assert len(found) == 5
+        cells.append(spread(found))
+    assert f"| {' | '.join(cells)} |" in PAGES["own-classifier.md"]
+
+
 def test_the_figures_of_several_labels_are_results():
     runs = json.loads((RESULTS / "several_labels.json").read_text())
     frozen = [run["figures"] for run in runs if run["recipe"] == "frozen"]
