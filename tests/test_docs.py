@@ -119,6 +119,18 @@ def test_the_assignments_figures_are_results():
     assert f"over ten seeds it gains {gain:.3f} of macro F1" in page
 
 
+def test_the_ablations_figures_are_results():
+    page = " ".join(PAGES["models.md"].split())
+    with (RESULTS / "studies" / "ablation" / "table.csv").open() as file:
+        found = {row["variant"]: float(row["test_f1_macro"]) for row in csv.DictReader(file)}
+    assert f"macro F1 {found.pop('no-shift'):.3f}, not {found['all']:.3f}" in page
+    assert f"gives {found.pop('masks'):.3f}" in page
+    assert max(abs(each - found["all"]) for each in found.values()) < 0.0145
+    higher = [found[f"no-{part}"] for part in ("mixup", "equaliser", "low-pass", "class-balance")]
+    assert f"({min(higher):.3f} to {max(higher):.3f})" in page
+    assert min(higher) > found["all"]
+
+
 @pytest.mark.parametrize("method", ["svm", "frozen", "fine-tuned", "resnet", "assignment-cnn", "assignment-fnn"])
 def test_the_figures_of_small_sets_are_results(method):
     runs = [json.loads(line) for line in (RESULTS / "small_sets.jsonl").read_text().splitlines()]
