@@ -1,6 +1,7 @@
 """A service that offers models of one's own: here one that knows several labels a second."""
 
 import io
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 import soundfile
 import torch
 
-from genreline import Config, Model, Recognizer
+from genreline import Config, Model, Recognizer, load_model
 from genreline.predict.timeline import Timeline
 from genreline.train.checkpoint import save_model
 from genreline.train.export import add_graph
@@ -106,10 +107,19 @@ def test_the_page_shows_all_labels_of_a_second(service, song, band, open_page, u
 
 
 def test_a_name_that_is_taken_and_a_folder_without_a_model_are_refused(band, tmp_path):
-    for folder, message in ((tmp_path / "nothing", "no such model folder"), (tmp_path, "has no model.json")):
+    damaged, plain = (shutil.copytree(band, tmp_path / name) for name in ("damaged", "plain"))
+    next(damaged.glob("graph-*")).write_bytes(b"x")
+    save_model(load_model(band), plain)  # without its graph
+    for folder, message in (
+        (tmp_path / "nothing", "no such model folder"),
+        (tmp_path, "has no model.json"),
+        (damaged, "is missing or not as model.json says"),
+        (plain, "has no ONNX graph; add it by genreline export"),
+    ):
         done = serve(folder)
         assert done.returncode == 2
         assert message in done.stderr
+        assert len(done.stderr.splitlines()) == 1
     done = serve(band, band)
     assert done.returncode == 2
     assert "another model is named my band?, too; rename its folder" in done.stderr

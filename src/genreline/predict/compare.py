@@ -55,7 +55,7 @@ def compare_songs(model: Engine, songs: Sequence[tuple[SongTask, str]]) -> Itera
         except GenrelineError as error:
             yield {"file": str(song.path), "label": label, "error": " ".join(str(error).splitlines())}
             continue
-        wanted = _several(model, label)
+        wanted = _labels_of(model, label)
         is_right = (timeline.is_labelled == np.isin(timeline.classes, wanted)).all(axis=1) & ~timeline.is_silent
         n_right, n = int(is_right.sum()), int(np.sum(~timeline.is_silent))
         if not n:
@@ -73,7 +73,8 @@ def compare_songs(model: Engine, songs: Sequence[tuple[SongTask, str]]) -> Itera
         }
 
 
-def _several(model: Engine, label: str) -> list[str]:
+def _labels_of(model: Engine, label: str) -> list[str]:
+    """The classes that a song's label names, of a model of one label a second itself."""
     return labels_in(label) if model.calibration.is_multi_label else [label]
 
 

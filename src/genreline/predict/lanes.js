@@ -48,7 +48,8 @@ export class Lanes {
       lane.bars.setAttribute("d", lost.map(bar).join(""));
       lane.winner.setAttribute("d", won.map(bar).join(""));
       setText(lane.mean, percent(means[i]));
-      for (const cell of [lane.name, lane.mean]) cell.classList.toggle("timeline-won", songLabels.includes(this._classes[i]));
+      const isSongs = songLabels.includes(this._classes[i]);
+      for (const cell of [lane.name, lane.mean]) cell.classList.toggle("timeline-won", isSongs);
     });
     const length = columnS < 60 ? `${columnS} s` : `${columnS / 60} min`;
     return this._words.key(columnS === 1 ? this._words.second : this._words.meanOf(length), silent.length > 0);
@@ -119,7 +120,8 @@ function labelledIn(rows, classes) {
   return classes.flatMap((name, i) => (isWinner(name) ? [i] : []));
 }
 
-function hasLabel(label, name) {
+/** Whether a label, which may be several (`piano|voice`), names a class. */
+export function hasLabel(label, name) {
   return label === name || Boolean(label?.split("|").includes(name));
 }
 

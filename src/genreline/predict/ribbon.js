@@ -9,9 +9,10 @@ const [BAR, GAP] = [3, 1];
  * Draw a ribbon into a canvas's context, from (0, 0) on.
  *
  * Args: width and height, in the page's pixels, of which one is `ratio` of the canvas's; `fromS` and `spanS`, what it
- * shows; `runs`, in order, each with start_s, end_s and label, which may be several, `piano|voice`; `peaks`, PEAKS_PER_S for each second, holes where they are
- * not known; `looks`, as of `looksOf`; `name`, how a label is written above its run, or null to write none; `marks`,
- * pairs of seconds between which the ground is lighter, with a white line at its foot.
+ * shows; `runs`, in order, each with start_s, end_s and label, which may be several, `piano|voice`; `peaks`,
+ * PEAKS_PER_S for each second, holes where they are not known; `looks`, as of `looksOf`; `name`, how a label is
+ * written above its run, or null to write none; `marks`, pairs of seconds between which the ground is lighter, with a
+ * white line at its foot.
  */
 export function drawRibbon(context, { width, height, ratio, fromS, spanS, runs, peaks, looks, name = null, marks = [] }) {
   const top = name ? 22 : 0;

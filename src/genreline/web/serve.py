@@ -36,7 +36,7 @@ def serve(
 
     Raises:
         ConfigError: the address is invalid or in use, or two models have one name.
-        CheckpointError: a folder holds no model.
+        CheckpointError: a folder holds no model, a damaged one, or one without a graph.
         GenrelineError: no worker process starts.
     """
     folders = _folders_of(models)
@@ -68,12 +68,13 @@ def serve(
 
 
 def _folders_of(models: Sequence[str | Path]) -> list[str]:
-    """The models' folders, for a process whose current folder may be another."""
+    """The models' folders, checked, for a process whose current folder may be another."""
     folders, names = [], shipped_models()
     for model in models:
         described = read_description(model)
         if described.name in names:
             raise ConfigError(f"{model}: another model is named {described.name}, too; rename its folder")
+        described.graph()  # is there, and is what the folder says: workers run nothing else
         names.append(described.name)
         folders.append(str(described.folder.absolute()))
     return folders

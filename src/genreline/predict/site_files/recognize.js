@@ -1,6 +1,8 @@
 /* What stands before and after the graph, as audio/decode.py, audio/seconds.py, predict/context.py and timeline.py have
  * it: a file as a waveform, silence, a second's neighbours, means, runs and the verdict. */
 
+import { hasLabel } from "./lanes.js";
+
 const SILENCE = "silence";
 const CANCELLED = 0.01; // of the channels' energy: an average with less is no longer the sound
 const CLEARLY = 2; // so much more energy lets a channel take another's place: changes back and forth would click
@@ -149,7 +151,7 @@ export function runsOf(seconds, classes, thresholds) {
   if (isMultiLabel(thresholds)) {
     const having = (name) => (row) => ({
       ...row,
-      label: row.label.split("|").includes(name) ? name : "",
+      label: hasLabel(row.label, name) ? name : "",
       confidence: row.probabilities[name] ?? 0,
     });
     return [...classes, SILENCE]
@@ -187,7 +189,7 @@ export function toCsv(seconds, classes, thresholds) {
 }
 
 /** Whether there are thresholds, by class: a second has every label that is at least so probable. */
-function isMultiLabel(thresholds) {
+export function isMultiLabel(thresholds) {
   return Object.keys(thresholds ?? {}).length > 0;
 }
 

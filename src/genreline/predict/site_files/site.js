@@ -5,7 +5,10 @@ import { PEAKS_PER_S } from "./outline.js";
 import { listRuns } from "./runs.js";
 import { Timeline } from "./timeline.js";
 import { percent } from "./words.js";
-import { decode, isSilent, listSeconds, mean, peaksOf, runsOf, smooth, toCsv, verdictOf } from "./recognize.js";
+import {
+  decode, isMultiLabel, isSilent, listSeconds, mean,
+  peaksOf, runsOf, smooth, toCsv, verdictOf,
+} from "./recognize.js";
 
 const BATCH_S = 16; // seconds between two looks of the page at its reader
 
@@ -64,10 +67,10 @@ async function recognize(file) {
   const runs = runsOf(seconds, model.classes, thresholds);
   const [dominant, verdict] = verdictOf(seconds, overall, model.calibration);
   view.add(seconds);
-  const isMultiLabel = Object.keys(thresholds).length > 0;
-  view.setSummary({ overall, dominant, ...(isMultiLabel && { thresholds }) });
+  const hasThresholds = isMultiLabel(thresholds);
+  view.setSummary({ overall, dominant, ...(hasThresholds && { thresholds }) });
   listRuns(byId("runs"), runs, view.looks, (second) => (sound.currentTime = second));
-  const hasShare = dominant in overall && !isMultiLabel;
+  const hasShare = dominant in overall && !hasThresholds;
   byId("verdict").textContent = hasShare ? `${verdict} (${percent(overall[dominant])} on average)` : verdict;
   const csv = byId("csv");
   URL.revokeObjectURL(csv.href);

@@ -42,7 +42,8 @@ export class SongList {
       if (button.lastElementChild.textContent === state) continue;
       button.lastElementChild.textContent = state;
       const labels = song.state === "done" ? songLabels(song.result.summary) : [];
-      button.firstElementChild.replaceChildren(...labels.map((label) => swatch(looksOf(song.result.classes).get(label))));
+      const looks = looksOf(song.result?.classes ?? []);
+      button.firstElementChild.replaceChildren(...labels.map((label) => swatch(looks.get(label))));
     }
     this._saveButton.disabled = !this.songs.some((song) => song.state === "done");
   }

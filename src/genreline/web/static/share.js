@@ -1,10 +1,11 @@
 /* A link that holds a timeline in its fragment, which browsers send to no server.
  *
  * The fragment is JSON, deflated, in base64url: probabilities as whole 63rds, labels as places among the classes (-1 is
- * silence; of a multi-label model, the sum of 2 ** place of each label), one peak a second. Who follows a link trusts nobody: everything is bounded and checked before it is shown.
+ * silence; of a multi-label model, the sum of 2 ** place of each label), one peak a second. Who follows a link trusts
+ * nobody: everything is bounded and checked before it is shown.
  */
 
-import { meanOf } from "./lanes.js";
+import { hasLabel, meanOf } from "./lanes.js";
 import { PEAKS_PER_S } from "./outline.js";
 import { runsOf } from "./ribbon.js";
 import { Problem } from "./service.js";
@@ -22,7 +23,7 @@ export async function fragmentOf(song) {
   const { title, model, duration_s, classes, unsure_margin, thresholds, overall } = song.timeline;
   const { seconds } = song.result;
   const place = (label) => classes.indexOf(label);
-  const places = (label) => classes.reduce((sum, name, i) => sum + (label.split("|").includes(name) ? 2 ** i : 0), 0);
+  const places = (label) => classes.reduce((sum, name, i) => sum + (hasLabel(label, name) ? 2 ** i : 0), 0);
   const inOrder = (byName) => classes.map((name) => byName[name]);
   const several = (label) => (label === SILENCE ? -1 : places(label));
   const shares = seconds.flatMap(({ probabilities }) => classes.map((name) => Math.round(STEPS * probabilities[name])));
@@ -93,7 +94,8 @@ function songOf(content) {
   const areShares = (list) =>
     Array.isArray(list) && list.length === classes.length && list.every((each) => each >= 0 && each <= 1);
   check(!isMultiLabel || (areShares(thresholds) && areShares(content.means) && raw.length === 0));
-  check(n > 0 && n <= MOST.seconds && areWhole(labels, n, -1, isMultiLabel ? 2 ** classes.length - 1 : classes.length - 1));
+  const mostPlace = (isMultiLabel ? 2 ** classes.length : classes.length) - 1;
+  check(n > 0 && n <= MOST.seconds && areWhole(labels, n, -1, mostPlace));
   check(Number.isFinite(duration_s) && duration_s > n - 1 && duration_s < n + 0.25);
   check(unsure_margin >= 0 && unsure_margin <= 1 && areWhole(shares, n * classes.length, 0, STEPS));
   check(Array.isArray(raw) && [0, n].includes(raw.length) && Array.isArray(peaks) && [0, n].includes(peaks.length));
@@ -114,8 +116,8 @@ function songOf(content) {
     ...(raw.length && { label_raw: nameOf(raw[i][0]), confidence_raw: raw[i][1] / STEPS }),
     ...(peaks.length && { peaks: new Array(PEAKS_PER_S).fill(peaks[i] / STEPS) }),
   }));
-  const heard = meanOf(rows, 0, n, classes.length); // of rounded shares, which thresholds are not
-  const means = heard && isMultiLabel ? content.means : heard;
+  const rounded = meanOf(rows, 0, n, classes.length); // too coarse for thresholds
+  const means = rounded && isMultiLabel ? content.means : rounded;
   const overall = Object.fromEntries(classes.map((name, c) => [name, means ? means[c] : 1 / classes.length]));
   const dominant = means ? classes[means.indexOf(Math.max(...means))] : SILENCE;
   const meanIn = (run, shareOf) => {
@@ -123,7 +125,7 @@ function songOf(content) {
     return { ...run, confidence: inside.reduce((sum, second) => sum + shareOf(second), 0) / inside.length };
   };
   const runsWith = (name) =>
-    runsOf(seconds, ({ label }) => (label.split("|").includes(name) ? name : "")).filter((run) => run.label);
+    runsOf(seconds, ({ label }) => (hasLabel(label, name) ? name : "")).filter((run) => run.label);
   const runs = isMultiLabel
     ? [...classes, SILENCE]
         .flatMap((name) => runsWith(name).map((run) => meanIn(run, (second) => second.probabilities[name] ?? 0)))
