@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from genreline.cli import app
 from genreline.data.layout import SETS, Dataset, Split, load_dataset, write_split
 from genreline.errors import ConfigError, DataError
+from genreline.train import loop
+from genreline.train.checkpoint import load_model
 from genreline.train.config import load_config
 from genreline.train.folds import cross_validate, fit_whole, fold_datasets, fold_numbers, pooled, spreads
-from genreline.train.loop import fit
+from genreline.train.loop import fit, train_epoch
 
 CLASSES = ("blues", "jazz")
 
@@ -100,6 +102,42 @@ def test_the_model_of_all_rows_is_a_run_of_the_median_length(dataset):
         "mean": pytest.approx(np.mean(accuracies)),
         "deviation": pytest.approx(np.std(accuracies, ddof=1)),
     }
+
+
+def test_folds_go_on_where_they_were_cut_off(dataset, tmp_path, capsys, monkeypatch):
+    """To the figures and weights of a run that was never interrupted; what is finished is not trained again."""
+    for name in SETS:
+        write_split(tmp_path / "data", name, "mfccs", dataset.splits[name])
+
+    def train(out, *options):
+        command = ["train", str(tmp_path / "data"), f"--out={tmp_path / out}", "--folds=3", "--no-graph", "--json"]
+        settings = ["--set=epochs=3", "--set=optimizer.lr=0.05"]
+        code = typer.main.get_command(app)([*command, *settings, *options], standalone_mode=False)
+        printed = capsys.readouterr()
+        return code, json.loads(printed.out or "null"), printed.err
+
+    _, whole, _ = train("whole")
+    epochs = []
+
+    def cut_off(*arguments):
+        epochs.append(arguments)
+        if len(epochs) == cut_off.after:
+            raise KeyboardInterrupt
+        return train_epoch(*arguments)
+
+    monkeypatch.setattr(loop, "train_epoch", cut_off)
+    cut_off.after = 5  # in the second epoch of the second fold
+    code, _, err = train("cut")
+    assert (code, "go on with --resume" in err) == (130, True)
+    code, _, err = train("cut", "--resume", "--folds=4")
+    assert (code, "is of a run with other settings" in err) == (2, True)
+    cut_off.after, epochs[:] = 0, []
+    _, cut, _ = train("cut", "--resume")
+    assert len(epochs) == 3 * 3 - 4 + len(load_model(tmp_path / "cut").training["history"])
+    assert {**cut, "model": ""} == {**whole, "model": ""}
+    one, other = (load_model(tmp_path / name).network.state_dict() for name in ("whole", "cut"))
+    assert all(torch.equal(value, other[key]) for key, value in one.items())
+    assert not list((tmp_path / "cut").glob("unfinished*"))
 
 
 @pytest.mark.parametrize(

@@ -121,9 +121,9 @@ def train(
     dataset = load_dataset(data, settings.features)
     check_writable(out)
     if folds:
-        if resume or logs:
-            raise ConfigError("--folds: its runs are neither resumed nor logged; leave --resume and --log out")
-        _train_in_folds(settings, dataset, out, folds, group, device, as_json)
+        if logs:
+            raise ConfigError("--folds: its runs are not logged; leave --log out")
+        _train_in_folds(settings, dataset, out, folds, group, device, resume, as_json)
         if graph:
             _add_graph(out)
         return
@@ -225,15 +225,33 @@ def recipes(as_json: AsJson = False) -> None:
 
 
 def _train_in_folds(
-    settings: "Config", dataset: "Dataset", out: Path, n_folds: int, group: Group | None, device: str, as_json: bool
+    settings: "Config",
+    dataset: "Dataset",
+    out: Path,
+    n_folds: int,
+    group: Group | None,
+    device: str,
+    resume: bool,
+    as_json: bool,
 ) -> None:
     """Cross-validate, print a row for each fold, and write the model of all rows."""
     from genreline.train.checkpoint import save_model
-    from genreline.train.folds import cross_validate, figures_by_fold, fit_whole, fold_numbers, pooled, spreads
+    from genreline.train.folds import (
+        cross_validate,
+        figures_by_fold,
+        fit_whole,
+        fold_numbers,
+        pooled,
+        spreads,
+        state_files,
+    )
 
     pool = pooled(dataset)
     numbers = fold_numbers(pool, n_folds, group.value if group else None, settings.seed)
     n_epochs = 1 if settings.is_frozen else settings.epochs
+    if not resume:
+        for path in state_files(out):
+            path.unlink()
     with progress_bar() as progress:
         task = progress.add_task("training", total=(n_folds + 1) * n_epochs)
 
@@ -241,9 +259,16 @@ def _train_in_folds(
             text = f"fold {fold} of {n_folds}" if fold <= n_folds else "all of it"
             progress.update(task, completed=(fold - 1) * n_epochs + epoch.epoch, description=text)
 
-        done = list(cross_validate(settings, dataset, pool, numbers, device, follow))
-        model = fit_whole(settings, dataset, pool, done, device, lambda epoch: follow(n_folds + 1, epoch))
+        try:
+            done = list(cross_validate(settings, dataset, pool, numbers, device, follow, out))
+            model = fit_whole(settings, dataset, pool, done, device, lambda epoch: follow(n_folds + 1, epoch), out)
+        except KeyboardInterrupt:
+            if state_files(out):
+                note("go on with --resume")
+            raise
     save_model(model, out)
+    for path in state_files(out):
+        path.unlink()
     rows, spread = figures_by_fold(done), spreads(done)
     if as_json:
         print_json({"model": str(out), "folds": rows, **model.metrics["folds"]})

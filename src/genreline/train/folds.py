@@ -1,8 +1,10 @@
 """Cross-validation: every recording is tested once, by a network that met neither it nor what belongs with it."""
 
 import dataclasses
+import hashlib
 import statistics
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,17 +37,26 @@ def cross_validate(
     numbers: NDArray[np.int64],
     device: str = "cpu",
     on_epoch: Callable[[int, Epoch], object] = lambda fold, epoch: None,
+    folder: Path | None = None,
 ) -> Iterator[Fold]:
     """Train and test once for each fold; the snapshot is chosen on the validation fold alone.
 
     Args:
         on_epoch: gets the fold's number, from 1, and the epoch.
+        folder: where the state of each fold's run is kept (`state_files`). Those that are there already go on from it.
 
     Raises:
+        CheckpointError: a state is damaged, or that of other settings, data, folds or device.
         DataError: a run's loss was no number. KeyboardInterrupt: Ctrl-C, in any of the runs.
     """
     for number, fold in enumerate(list(fold_datasets(dataset, pool, numbers)), start=1):
-        run = fit(config, fold, device, lambda epoch, number=number: on_epoch(number, epoch))  # type: ignore[misc]
+        run = fit(
+            config,
+            fold,
+            device,
+            lambda epoch, number=number: on_epoch(number, epoch),  # type: ignore[misc]
+            _state_file(folder, number),
+        )
         if run.status == "interrupted":
             raise KeyboardInterrupt
         if not run.best_epoch:
@@ -62,15 +73,20 @@ def fit_whole(
     folds: Sequence[Fold],
     device: str = "cpu",
     on_epoch: Callable[[Epoch], object] = lambda epoch: None,
+    folder: Path | None = None,
 ) -> Model:
     """The model of all rows, as its last epoch leaves it: it takes as many as the folds' best snapshots, the median.
 
     Its metrics are the folds': `folds` has the mean and the standard deviation of each figure. Nothing else is left
     that it did not train on. Of a multi-label model, the thresholds are the folds' means.
+
+    Args:
+        folder: where the state of its run is kept, as by `cross_validate`.
     """
     epochs = round(statistics.median(fold.best_epoch for fold in folds))
     whole = dataclasses.replace(dataset, splits={**dataset.splits, "train": pool})
-    run = fit(config.model_copy(update={"epochs": epochs, "patience": None}), whole, device, on_epoch)
+    settings = config.model_copy(update={"epochs": epochs, "patience": None})
+    run = fit(settings, whole, device, on_epoch, _state_file(folder, len(folds) + 1))
     if run.status == "interrupted":
         raise KeyboardInterrupt
     metrics = {"folds": {"n_folds": len(folds), **spreads(folds)}}
@@ -82,6 +98,15 @@ def fit_whole(
         metrics=metrics,
         calibration=Calibration(thresholds=thresholds),
     )
+
+
+def state_files(folder: Path) -> list[Path]:
+    """Those that the runs of `cross_validate` and `fit_whole` have left in a folder."""
+    return list(folder.glob("unfinished-fold-*.safetensors"))
+
+
+def _state_file(folder: Path | None, number: int) -> Path | None:
+    return folder / f"unfinished-fold-{number}.safetensors" if folder else None
 
 
 def spreads(folds: Sequence[Fold]) -> dict[str, dict[str, float]]:
@@ -177,6 +202,8 @@ def _dealt(groups: NDArray[Any], has: NDArray[np.bool_], n_folds: int, seed: int
 def fold_datasets(dataset: Dataset, pool: Split, numbers: NDArray[np.int64]) -> Iterator[Dataset]:
     """For each fold a dataset with it as the test set, the next one as the validation set, and the others to train on.
 
+    The digest of each names its rows, too.
+
     Raises:
         DataError: a fold's training set lacks a class, because one group holds most of it.
     """
@@ -187,7 +214,8 @@ def fold_datasets(dataset: Dataset, pool: Split, numbers: NDArray[np.int64]) -> 
         splits = {name: rows_of(pool, rows) for name, rows in chosen.items()}
         if missing := sorted(set(dataset.classes) - set(classes_of(splits["train"]))):
             raise DataError(f"folds: fold {fold + 1} leaves no {', '.join(missing)} to train on; take other folds")
-        yield dataclasses.replace(dataset, splits=splits)
+        digest = hashlib.sha256(f"{dataset.digest} {fold}".encode() + numbers.tobytes()).hexdigest()
+        yield dataclasses.replace(dataset, splits=splits, digest=digest)
 
 
 def rows_of(split: Split, chosen: NDArray[np.bool_]) -> Split:
