@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from genreline import Dataset, Model, Split, fit, load_dataset, load_model
+from genreline import Dataset, Model, fit, load_dataset, load_model
 from genreline.files import replacing, write_text
 from genreline.parallel import map_unordered
 from genreline.provenance import versions
@@ -26,6 +26,7 @@ from genreline.study.plots import reliability as reliability_diagram
 from genreline.study.spec import load_study
 from genreline.train.calibrate import calibration_error, reliability
 from genreline.train.evaluate import figures_of, predict_split
+from genreline.train.folds import rows_of
 from genreline.train.metrics import per_class
 
 HERE = Path(__file__).parent
@@ -35,12 +36,6 @@ TRAINED = {"assignment": "the assignment's CNN (step 3.5)", "resnet": "the netwo
 SHIPPED = {"genres7-cnn": "genres7-cnn, the default before", "genres8-resnet": "genres8-resnet, the default"}
 SETS = {"home": "sources that training has", "unseen": "sources that training never saw"}
 FEWEST_TRACKS = 5
-
-
-def rows_of(split: Split, chosen: np.ndarray) -> Split:
-    """The chosen rows of a set."""
-    assert split.tracks is not None
-    return Split(split.X[chosen], split.labels[chosen], {name: values[chosen] for name, values in split.tracks.items()})
 
 
 def run(task: tuple[str, int | None], data: Path) -> dict[str, Any]:

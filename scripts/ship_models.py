@@ -31,6 +31,7 @@ from genreline.train.checkpoint import Model, load_model
 from genreline.train.evaluate import evaluate_model, predict_split
 from genreline.train.export import add_graph
 from genreline.train.folder import Calibration
+from genreline.train.folds import rows_of
 from genreline.train.metrics import per_class
 
 HERE = Path(__file__).parent
@@ -77,12 +78,6 @@ def sets_of(dataset: Dataset, elsewhere: Path | None) -> dict[str, Split]:
     if elsewhere:
         sets["elsewhere"] = load_split(elsewhere, "test", dataset.features)
     return sets
-
-
-def rows_of(split: Split, chosen: np.ndarray) -> Split:
-    return Split(
-        split.X[chosen], split.labels[chosen], {name: column[chosen] for name, column in (split.tracks or {}).items()}
-    )
 
 
 def songs_of(model: Model, split: Split, temperature: float) -> list[tuple[np.ndarray, np.ndarray]]:
