@@ -243,6 +243,7 @@ def test_urls_are_fetched_and_predicted(run, site, songs, model_folder):
     assert failed == {"file": urls[1], "error": f"{urls[1]}: the server answers 404 (File not found); check the URL"}
     assert failed["error"] in err
     assert [song["duration_s"] for song in done] == [3.25, 2.0]
+    assert [song["file"] for song in done] == [urls[0], str(songs / "b.flac")]
     assert len((out / "a.csv").read_text().splitlines()) == 5
 
     soundfile.write(songs / "AC: DC?.wav", np.zeros(16000), 8000)
@@ -276,6 +277,24 @@ def test_predict_goes_on_past_a_bad_file(run, songs, model_folder):
     code, out, _ = run("predict", *files, "--model", model_folder, "--out", songs / "out", "--json")
     assert code == 1
     assert ["error" in song for song in json.loads(out)] == [True, False, True]
+
+
+@pytest.mark.slow
+def test_any_name_of_a_file_is_only_shown(run, songs, model_folder):
+    """What a name holds commands no terminal and breaks no table; a name that no file can have fails alone."""
+    (songs / "a.wav").rename(songs / "\x1b]0;owned\x07\u202e\nred.wav")
+    long = songs / f"{'a' * 300}.wav"
+    code, out, err = run("predict", songs, long, "--model", model_folder, "--out", songs / "out", "--formats", "csv")
+    assert code == 1
+    assert "?]0;owned?? red.wav" in out
+    assert not set("\x1b\x07\u202e") & set(out + err)
+    assert "File name too long" in err
+    assert len(list((songs / "out").iterdir())) == 2
+
+    (songs / "b.flac").rename(songs / os.fsdecode(b"b\xff.flac"))
+    code, out, _ = run("embed", songs / os.fsdecode(b"b\xff.flac"), "--out", songs / "x.npy")
+    assert code == 0
+    assert (songs / "x.npy.csv").read_text().splitlines()[1] == f"{songs}/b?.flac,0"
 
 
 @pytest.mark.slow
@@ -348,6 +367,8 @@ def test_a_folder_in_every_format(run, songs, model_folder):
             "cannot stand alone",
         ),
         (["embed", "song.wav", "--out", "x"], "ends in no suffix; name a file that ends in .npy or .parquet"),
+        (["predict", "-", "--strict"], "leave out what is about files"),
+        (["predict", "-", "--out", "x"], "leave out what is about files"),
         (["evaluate"], "Missing argument"),
         (["predict"], "Missing argument"),
         (["sing"], "No such command"),

@@ -60,6 +60,11 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
+def writable(text: str) -> str:
+    """The text as valid UTF-8: bytes of a file name that are not text (surrogates, in Python) become `?`."""
+    return str(text).encode("utf-8", "replace").decode("utf-8")
+
+
 def json_text(value: Any) -> str:
     """Strict, indented JSON of nested dicts, lists, tuples and numbers, NumPy's too; NaN and infinity become null."""
     return json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genreline.audio.decode import arriving, blocks, decode
-from genreline.errors import AudioError
+from genreline.errors import AudioError, TruncatedError
 
 RATE_HZ = 44100
 SECONDS = 3
@@ -32,6 +32,8 @@ SOUNDFILE = {
     "opus": ("OGG", "OPUS"),
     "aiff": ("AIFF", "PCM_16"),
     "au": ("AU", "PCM_16"),
+    "w64": ("W64", "PCM_16"),
+    "caf": ("CAF", "PCM_16"),
 }
 PYAV = {
     "m4a": ("mp4", "aac"),
@@ -40,6 +42,9 @@ PYAV = {
     "webm": ("webm", "libopus"),
     "mka": ("matroska", "aac"),
     "wma": ("asf", "wmav2"),
+    "flv": ("flv", "aac"),
+    "avi": ("avi", "ac3"),
+    "ts": ("mpegts", "aac"),
 }
 
 
@@ -139,13 +144,59 @@ def test_memory_does_not_grow_with_the_duration(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kind", ["wav", "flac", "mp3", "ogg", "opus", "aiff", "au", "mp4", "aac", "mka", "webm", "wma"]
+    "kind",
+    ["wav", "flac", "mp3", "ogg", "opus", "aiff", "au", "w64", "caf", "mp4", "aac", "mka", "webm", "wma", "flv", "avi"],
 )
 def test_a_truncated_file_is_an_error(kind, tmp_path):
     data = encode(kind, tmp_path=tmp_path)
     for share in (0.1, 0.5, 0.8):
         with pytest.raises(AudioError, match=r"truncated|not an audio file|holds no samples"):
             decode(data[: int(len(data) * share)])
+
+
+def test_an_8svx_without_its_end_is_truncated():
+    buffer = io.BytesIO()
+    soundfile.write(buffer, STEREO[:, 0], RATE_HZ, format="SVX", subtype="PCM_16")
+    assert len(decode(buffer.getvalue())) == SECONDS * 8000
+    with pytest.raises(TruncatedError):
+        decode(buffer.getvalue()[:-100_000])
+
+
+def test_a_hole_in_an_mp3_is_told():
+    data = encode("mp3")
+    third = len(data) // 3
+    with pytest.raises(TruncatedError, match=r"of 3\.0 s are there"):
+        decode(data[:third] + data[2 * third :])
+
+
+@pytest.mark.parametrize("kind", ["ogg", "opus"])
+@pytest.mark.parametrize("is_between_pages", [False, True])
+def test_a_hole_in_an_ogg_is_silence(kind, is_between_pages):
+    """So that what follows keeps its place: the pages say when it is."""
+    data = encode(kind, np.tile(STEREO, (4, 1)))
+    start, end = len(data) * 5 // 12, len(data) * 8 // 12
+    if is_between_pages:
+        start, end = data.find(b"OggS", start), data.find(b"OggS", end)
+    waveform = decode(data[:start] + data[end:])
+    assert len(waveform) / 8000 == pytest.approx(4 * SECONDS, abs=0.1)
+    loud = np.abs(waveform[: 4 * SECONDS * 8000 // 1600 * 1600]).reshape(-1, 1600).max(axis=1) > 0.1
+    assert loud[:15].all()
+    assert loud[-15:-1].all()
+    assert 5 <= (~loud).sum() <= 25
+
+
+def test_oggs_one_after_another_have_clocks_of_their_own():
+    data = encode("opus")
+    assert len(decode(data + data)) / 8000 == pytest.approx(2 * SECONDS, abs=0.05)
+
+
+def test_a_stream_that_begins_within_an_mpeg_ts_is_left_out(tmp_path):
+    data = bytearray(encode("ts", tmp_path=tmp_path))
+    begins = [place for place in range(0, len(data), 188) if data[place : place + 3] == b"\x47\x41\x00"]
+    data[begins[len(begins) // 2] + 2] = 0x71  # a packet of another stream, for which PyAV raises IndexError
+    with av.open(io.BytesIO(bytes(data))) as container, pytest.raises(IndexError):
+        list(container.demux())
+    assert SECONDS - 0.5 < len(decode(bytes(data))) / 8000 < SECONDS + 0.12
 
 
 def wav_header(rate_hz, channels, data=b"\0" * 4800, declared=None):

@@ -522,7 +522,9 @@ def test_what_speaks_no_http_is_told(world, cache):
         ("169.254.169.254", False), ("100.64.0.1", False), ("224.0.0.1", False), ("255.255.255.255", False),
         ("::1", False), ("::", False), ("fe80::1%eth0", False), ("fc00::1", False), ("fec0::1", False),
         ("ff02::1", False), ("::ffff:127.0.0.1", False), ("2002:7f00:1::", False), ("64:ff9b::7f00:1", False),
-        ("64:ff9b:1::7f00:1", False), ("64:ff9b:1::808:808", False),
+        ("64:ff9b:1::7f00:1", False), ("64:ff9b:1::808:808", False), ("168.63.129.16", False), ("192.0.0.10", False),
+        ("192.88.99.1", False), ("::127.0.0.1", False), ("::ffff:0:7f00:1", False), ("3fff::1", False),
+        ("5f00::1", False),
     ],
 )  # fmt: skip
 def test_public_addresses_are_told_from_internal_ones(address, public):
@@ -770,6 +772,25 @@ def test_predict_takes_urls_and_goes_on_past_bad_ones(world, tmp_path):
     assert (tmp_path / "out" / "My song.csv").read_text().count("\n") == 1 + SECONDS
     assert fetched["csv"] == str(tmp_path / "out" / "My song.csv")
     assert own["csv"] == str(tmp_path / "out" / "own.csv")
+
+
+@pytest.mark.slow
+def test_what_cannot_be_read_is_not_kept_and_what_cannot_be_written_is(world, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GENRELINE_CACHE", str(tmp_path / "cache"))
+    data, content_type = sound("flac")
+    cut, whole = world.put("/cut.flac", data[: len(data) // 2], content_type), world.put("/ok.flac", data, content_type)
+    for command in (["predict", cut, "--out", str(tmp_path)], ["embed", cut, "--out", str(tmp_path / "x.npy")]):
+        with pytest.raises(SystemExit) as end:
+            app([*command, "--model", "course-fnn"])
+        assert end.value.code in (1, 2)
+        assert f"error: {cut}: " in capsys.readouterr().err
+        assert list((tmp_path / "cache").iterdir()) == []
+    (tmp_path / "ok.csv").mkdir()
+    with pytest.raises(SystemExit) as end:
+        app(["predict", whole, "--out", str(tmp_path), "--formats", "csv", "--model", "course-fnn"])
+    assert end.value.code == 1
+    assert "cannot be written" in capsys.readouterr().err
+    assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ import soundfile
 import genreline.audio.decode
 from genreline.errors import ConfigError, DataError
 from genreline.predict.files import FORMATS, SongTask, find_songs, parse_formats, predict_files
+from genreline.predict.recognizer import Recognizer
 from genreline.predict.timeline import Timeline
 
 MODEL = "course-fnn"
@@ -118,8 +119,37 @@ def test_a_song_is_never_overwritten(tmp_path):
     (tmp_path / "song.wav").rename(tmp_path / "song.txt")
     before = (tmp_path / "song.txt").read_bytes()
     ((_, result),) = predict_files([SongTask(tmp_path / "song.txt", tmp_path / "song")], MODEL, ("txt",))
-    assert "would overwrite it" in result["error"]
+    assert "is a song itself" in result["error"]
     assert (tmp_path / "song.txt").read_bytes() == before
+
+
+def test_another_song_is_not_overwritten_either(tmp_path):
+    for name in ("x.wav", "y.wav"):
+        write(tmp_path / name)
+    (tmp_path / "y.wav").rename(tmp_path / "x.txt")  # a sound, whatever it is called
+    before = (tmp_path / "x.txt").read_bytes()
+    songs = find_songs([tmp_path / "x.wav", tmp_path / "x.txt"], tmp_path)
+    records = dict(predict_files(songs, MODEL, ("txt",)))
+    assert "is a song itself" in records[0]["error"]
+    assert "error" not in records[1]
+    assert (tmp_path / "x.txt").read_bytes() == before
+
+
+def test_an_unexpected_error_is_that_songs_alone(tmp_path, monkeypatch):
+    for name in ("a.wav", "b.wav"):
+        write(tmp_path / name)
+    call = Recognizer.__call__
+
+    def fail(self, source, **options):
+        if source.name == "a.wav":
+            raise IndexError("list index out of range")
+        return call(self, source, **options)
+
+    monkeypatch.setattr(Recognizer, "__call__", fail)
+    records = dict(predict_files(find_songs([tmp_path], tmp_path / "out"), MODEL, ("csv",)))
+    assert "a.wav: failed unexpectedly (IndexError: list index out of range); please report it" in records[0]["error"]
+    assert "unusable" not in records[0]
+    assert (tmp_path / "out" / "b.csv").exists()
 
 
 def test_a_name_that_is_too_long_for_its_timeline_fails_alone(tmp_path):

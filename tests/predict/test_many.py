@@ -98,7 +98,7 @@ def test_tables_of_embeddings(tmp_path):
     songs = [Embedded(Path("a.wav"), rows[:2]), Embedded(Path("b.wav"), rows[2:])]
     save_embeddings(songs, tmp_path / "x.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), rows)
-    assert (tmp_path / "x.csv").read_text() == "file,start_s\na.wav,0\na.wav,1\nb.wav,0\n"
+    assert (tmp_path / "x.npy.csv").read_text() == "file,start_s\na.wav,0\na.wav,1\nb.wav,0\n"
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow")
     save_embeddings(songs, tmp_path / "x.parquet")
     table = parquet.read_table(tmp_path / "x.parquet").to_pydict()

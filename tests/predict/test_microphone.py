@@ -19,6 +19,7 @@ class Device:
     """Stands in for sounddevice: plays three seconds of a tone, then presses Ctrl-C."""
 
     PortAudioError = type("PortAudioError", (Exception,), {})
+    status = None
     samples = (8000 * np.sin(np.arange(3 * RATE_HZ) / 10)).astype("<i2")
 
     def query_devices(self, device, kind):
@@ -41,7 +42,7 @@ class Device:
 
     def _play(self):
         for block in np.split(self.samples, 30):
-            self.callback(block.tobytes(), len(block), None, None)
+            self.callback(block.tobytes(), len(block), None, self.status)
         signal.raise_signal(signal.SIGINT)
 
 
@@ -58,6 +59,12 @@ def test_seconds_are_printed_as_they_come(device, capsys):
     assert [row["start_s"] for row in rows[:2]] == ["0", "1"]
     expected = Recognizer.load("course-fnn")(device.samples / 32768, rate_hz=RATE_HZ)
     assert [row["label"] for row in rows[:2]] == list(expected.labels[:2])
+
+
+def test_lost_samples_are_told_once(device, capsys):
+    device.status = "input overflow"
+    app(["listen", "--model", "course-fnn"], standalone_mode=False)
+    assert capsys.readouterr().err.count("warning: the microphone's samples come faster than they are used") == 1
 
 
 def test_what_is_missing_is_said(device, monkeypatch, capsys):

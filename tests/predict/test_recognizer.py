@@ -90,6 +90,18 @@ def test_an_array_is_a_sound_too(model, song):
         assert (timeline.duration_s, timeline.title) == (62.4, "")
 
 
+def test_a_bound_holds_for_files_and_arrays(model, song):
+    for sound in (song, decode(song)):
+        with pytest.raises(AudioError, match=r"lasts more than the 1\.5 s allowed"):
+            Recognizer(model)(sound, max_duration_s=1.5)
+
+
+def test_bytes_have_no_title_and_what_is_no_sound_is_said(model, song):
+    assert Recognizer(model)(song).title == ""
+    with pytest.raises(ConfigError, match="is of type NoneType; give a path"):
+        Recognizer(model)(None)
+
+
 def test_an_array_at_another_rate_is_resampled(model):
     recognizer = Recognizer(model)
     at_44100_hz = np.sin(2 * np.pi * 440 * np.arange(int(2.5 * 44100)) / 44100)

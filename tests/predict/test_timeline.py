@@ -205,6 +205,13 @@ def test_csv_read_by_the_standard_library(song: Timeline) -> None:
     assert [row["end_s"] for row in rows] == ["1", "2", "3", "3.437"]
 
 
+@pytest.mark.parametrize("n_samples", [1, 1996, 1997, 1998, 1999])
+def test_csv_holds_every_length_of_a_last_second(n_samples: int) -> None:
+    rows = np.full((3, 2), 0.5, np.float32) if n_samples > 8 else np.full((4, 2), 0.5, np.float32)
+    timeline = Timeline(("a", "b"), rows, 3 + n_samples / 8000)
+    assert Timeline.from_csv(timeline.to_csv()).duration_s == pytest.approx(timeline.duration_s, abs=1e-3)
+
+
 @given(timelines())
 def test_csv_round_trip(timeline: Timeline) -> None:
     back = Timeline.from_csv(timeline.to_csv())

@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import IO, BinaryIO, Protocol, cast
+from typing import IO, Any, BinaryIO, Protocol, cast
 
 import av
 import numpy as np
@@ -28,7 +28,7 @@ import soxr
 from av.stream import Disposition
 from numpy.typing import NDArray
 
-from genreline.audio.riff import Samples, Window, find_samples, rewritten
+from genreline.audio.riff import Samples, Window, find_samples, is_w64_cut, rewritten
 from genreline.audio.scan import scan_mp3, scan_ogg
 from genreline.audio.seconds import RATE_HZ, Waveform
 from genreline.errors import AudioError, TooLongError, TruncatedError
@@ -40,17 +40,19 @@ CHANNELS = range(1, 65)
 CHUNK = 65536  # frames that a decoder hands over at a time, or some fewer
 
 _UNRECOGNISED = 1  # libsndfile's code for a file of none of its formats
-_DECLARED = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")  # in libsndfile's log of a file
+_DECLARED = re.compile(r"(?:data|SSND|Data Size|BODY)\s*: (\d+) \(should be (\d+)\)")  # in libsndfile's log of a file
 _BY_MPG123 = re.compile(rb"mpg123|^(Note|Warning|Info): |^\s*$")  # lines that it prints
 _CONTAINERS = "mov,matroska,asf,aac,mp3,ogg,flac,wav,w64,aiff,au,caf,avi,flv,mpegts,mpeg,amr,ac3,eac3,ape,wv,tta"
 _ONLY_SOUND = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"}
-_WITH_DURATION = ("mp4", "matroska", "asf")  # FFmpeg estimates it for others, from the bit rate
-_STATES_DURATION = (*_WITH_DURATION, "flac", "aiff", "au", "caf", "w64")
+_WITH_DURATION = ("mp4", "matroska", "asf", "flv", "aiff", "au", "tta")  # others': estimated from size and bit rate
+_WITH_FRAMES = ("avi", "caf")  # their streams state a number of frames
+_STATES_DURATION = (*_WITH_DURATION, "flac", "caf", "w64")
 _ABSURD = 1e9  # beyond it a sample is no sound, and its power overflows
 _MOST_FRAMES = 2**48  # libsndfile declares 2**63 - 1 where a flac from a pipe declares nothing, and then cannot read it
 _ARRAY = "<array>"  # what messages call samples that come from no file
 _UNKNOWN_SIZES = {0, 0xFFFFFFFF, 0x7FFFFFFF}  # what an aiff or au written to a pipe declares
 _TIMED = ("mp4", "matroska", "asf", "mpegts", "mpeg", "flv")  # FFmpeg's formats whose time stamps are the file's own
+_FAILS = (av.FFmpegError, ValueError, OverflowError)  # what PyAV raises for damaged files
 _MOST_PLANES = 7  # with eight or more, PyAV reads beyond the last one and crashes
 _GAP_S = 0.1  # time stamps jitter by less
 _LONGEST_GAP_S = 3600.0  # beyond it the clock was reset
@@ -125,7 +127,7 @@ def bounded(waveforms: Iterable[Waveform], max_duration_s: float, name: str) -> 
             yield waveform[:n_within]
         n_left -= n_within
         if n_within < len(waveform):
-            most = f"{max_duration_s / 60:g} minutes" if max_duration_s >= 120 else f"{max_duration_s:.0f} s"
+            most = f"{max_duration_s / 60:g} minutes" if max_duration_s >= 120 else f"{max_duration_s:g} s"
             raise TooLongError(f"{name}: lasts more than the {most} allowed; cut it")
 
 
@@ -152,7 +154,7 @@ def _stated(file: BinaryIO, name: str) -> tuple[float | None, int]:
                 context = stream and stream.codec_context  # None if FFmpeg has no such decoder
                 samples_per_s = context.sample_rate * context.channels if context else 0
                 return container.duration / av.time_base, samples_per_s
-    except (AudioError, av.FFmpegError, ValueError, OverflowError):
+    except (AudioError, *_FAILS):
         pass  # decoding it will raise the error
     finally:
         file.seek(0)
@@ -300,11 +302,13 @@ def _chunks(file: BinaryIO, name: str) -> Iterator[tuple[int, Waveform]]:
     if not head:
         raise AudioError(f"{name}: the file is empty; download or copy it again")
     file.seek(0)
-    is_cut, may_be_mp3 = False, head[:4] != b"fLaC"
+    is_cut, may_be_mp3, reading = False, head[:4] != b"fLaC", _Reading()
     nameless = cast(BinaryIO, _Nameless(file))
     sound_file: BinaryIO | None = nameless if head[:4] == b"fLaC" else cast(BinaryIO, _window(file))
     file.seek(0)
-    if head[:4] in (b"RIFF", b"RF64", b"RIFX", b"riff"):
+    if head[:4] == b"riff":  # w64
+        is_cut, may_be_mp3, sound_file = is_w64_cut(file), False, None
+    elif head[:4] in (b"RIFF", b"RF64", b"RIFX"):
         may_be_mp3 = False
         samples = find_samples(file, name)
         is_cut = bool(samples and samples.is_cut)
@@ -315,10 +319,11 @@ def _chunks(file: BinaryIO, name: str) -> Iterator[tuple[int, Waveform]]:
             return
         sound_file = cast(BinaryIO, rewritten(file, samples)) if samples else None
     elif ogg := scan_ogg(file):
-        is_cut, may_be_mp3 = ogg.is_cut, False
+        is_cut, may_be_mp3, reading.has_one_clock = ogg.is_cut, False, not ogg.is_chained
         sound_file = nameless if ogg.is_single else None
     elif mp3 := scan_mp3(file):
         sound_file = nameless if mp3.is_as_declared else None
+        reading.declared_s = mp3.declared_s
     refusal, sound = "its end is missing" if is_cut else None, None
     with ExitStack() as stack:
         quiet: AbstractContextManager[None] = nullcontext()
@@ -337,7 +342,7 @@ def _chunks(file: BinaryIO, name: str) -> Iterator[tuple[int, Waveform]]:
             yield from _by_soundfile(sound, name, quiet)
         else:
             file.seek(0)
-            yield from _by_av(_Seekable(file), name, refusal)
+            yield from _by_av(_Seekable(file), name, refusal, reading)
     if is_cut:
         raise _truncated(name)
 
@@ -410,7 +415,7 @@ class _Quiet:
 
 
 def _declares_more(sound: soundfile.SoundFile) -> bool:
-    """Whether the end of an aiff or au is missing: libsndfile reads the rest without an error."""
+    """Whether the end of an aiff, au or 8svx is missing: libsndfile reads the rest without an error."""
     declared = _DECLARED.search(sound.extra_info)
     return bool(
         declared
@@ -542,43 +547,51 @@ def _loudest(channels: Waveform, current: int | None) -> int:
     return int(energies.argmax())
 
 
-def _by_av(file: _ReadOnly | _Seekable, name: str, refusal: str | None = None) -> Iterator[tuple[int, Waveform]]:
+@dataclass
+class _Reading:
+    """What is known of a sound before FFmpeg reads it, and what has been read so far.
+
+    `declared_s` is None where the file declares no duration. An Ogg file `has_one_clock` unless it is several files one
+    after another, or a stream.
+    """
+
+    declared_s: float | None = None
+    has_one_clock: bool = False
+    seconds: float = 0.0
+    end_s: float = 0.0
+    n_bad: int = 0
+    ends_badly: bool = False
+
+
+def _by_av(
+    file: _ReadOnly | _Seekable, name: str, refusal: str | None = None, reading: _Reading | None = None
+) -> Iterator[tuple[int, Waveform]]:
     """By FFmpeg; single packets that cannot be decoded are skipped.
 
     Args:
         file: the file, at its start.
         name: what messages call it.
         refusal: why libsndfile refused it, for the message if FFmpeg refuses it too.
+        reading: what is known of the sound.
     """
-    reading = _Reading()
+    reading = reading or _Reading()
     try:
         with _opened_by_av(file) as container:
             yield from _gathered(_frames(container, name, reading))
-    except (av.FFmpegError, ValueError, OverflowError) as error:
+    except _FAILS as error:
         reason = refusal or getattr(error, "strerror", None) or str(error)
         if reading.seconds:
             raise TruncatedError(
                 f"{name}: damaged or truncated after {reading.seconds:.1f} s ({reason}); download it again"
             ) from error
         state = "damaged or truncated" if refusal else "not an audio file that can be decoded"
-        raise AudioError(f"{name}: {state} ({reason})") from error
+        raise AudioError(f"{name}: {state} ({reason}); choose another file, or get it again") from error
     if not reading.seconds and (refusal or reading.n_bad):
         reason = refusal or "no packet can be decoded"
-        raise AudioError(f"{name}: damaged or truncated ({reason})")
+        raise AudioError(f"{name}: damaged or truncated ({reason}); download or copy it again")
     if reading.ends_badly:
         raise TruncatedError(f"{name}: truncated after {reading.seconds:.1f} s; download it again")
     _check_length(reading.end_s if reading.seconds else 0, reading.declared_s, name)
-
-
-@dataclass
-class _Reading:
-    """What has been read of a container so far."""
-
-    seconds: float = 0.0
-    end_s: float = 0.0
-    declared_s: float | None = None
-    n_bad: int = 0
-    ends_badly: bool = False
 
 
 def _frames(
@@ -590,14 +603,16 @@ def _frames(
         raise AudioError(f"{name}: holds no audio; choose a file with sound")
     kind = container.format.name
     start_s = (container.start_time or 0) / av.time_base
-    is_timed = any(timed in kind for timed in _TIMED)
+    is_timed = any(timed in kind for timed in _TIMED) or (kind == "ogg" and reading.has_one_clock)
     if container.duration and any(known in kind for known in _WITH_DURATION):
         reading.declared_s = container.duration / av.time_base
         if "matroska" in kind and reading.declared_s > start_s:
             reading.declared_s -= max(0.0, start_s)  # Matroska's duration counts from 0, whenever the sound begins
+    elif kind in _WITH_FRAMES and stream.frames and stream.time_base:
+        reading.declared_s = float(stream.frames * stream.time_base)
     silence_s, offset_s = 0.0, start_s
     unpacked, unpacked_from = None, None
-    for packet in container.demux():  # video too: it may outlast the sound, and must be complete
+    for packet in _packets(container):  # video too: it may outlast the sound, and must be complete
         if packet.pts is not None:
             end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
             reading.end_s = max(reading.end_s, end - start_s)
@@ -635,6 +650,17 @@ def _frames(
                 yield rate_hz, samples if len(samples) == channels else samples.reshape(-1, channels).T
 
 
+def _packets(container: av.container.InputContainer) -> Iterator["av.Packet[Any]"]:
+    """All packets but those of streams that begin after the container was opened, for which PyAV raises IndexError."""
+    is_over = False
+    while not is_over:
+        with suppress(IndexError):
+            for packet in container.demux():
+                is_over = not packet.size and packet.dts is None  # at the end: what decoders still hold
+                yield packet
+            return
+
+
 def _default_stream(container: av.container.InputContainer) -> av.AudioStream | None:
     """The audio stream that players choose; None if there is none."""
     default = [stream for stream in container.streams.audio if stream.disposition & Disposition.default]
@@ -666,7 +692,7 @@ def _gathered(pieces: Iterator[tuple[int, Waveform]]) -> Iterator[tuple[int, Wav
                 whole = n_ready // _tenth(rate_hz) * _tenth(rate_hz)
                 yield ready_hz, gathered[:, :whole]
                 ready, n_ready = [gathered[:, whole:]], n_ready - whole
-    except (av.FFmpegError, ValueError, OverflowError, AudioError):
+    except (*_FAILS, AudioError):
         if ready:
             yield ready_hz, np.concatenate(ready, axis=1)
         raise

@@ -17,6 +17,7 @@ _LARGEST_RIFF = 2**32 - 1024
 _LARGEST_LIST = 2**20
 _MOST_CHUNKS = 10_000
 _CUT_S = 0.5
+_LOWEST_BYTES_PER_S = 8000  # of samples that somebody keeps
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,15 @@ class Window:
         data = self.read(n_bytes)
         place[: len(data)] = data
         return len(data)
+
+
+def is_w64_cut(file: BinaryIO) -> bool:
+    """Whether a Sony Wave64 file is shorter than its header declares. Leaves the file at its start."""
+    file_size = file.seek(0, 2)
+    file.seek(16)
+    declared = int.from_bytes(file.read(8), "little", signed=True)  # -1 if it was written to a pipe
+    file.seek(0)
+    return declared - file_size > _CUT_S * _LOWEST_BYTES_PER_S
 
 
 def find_samples(file: BinaryIO, name: str) -> Samples | None:

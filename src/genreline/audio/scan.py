@@ -17,16 +17,25 @@ _TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3")
 
 @dataclass(frozen=True)
 class Mp3:
-    """An MP3's frames: how many its header declares (0: none), and whether they are all alike and nothing else."""
+    """An MP3's frames: how many its header declares (0: none), and whether they are all alike and nothing else.
+
+    `frame_s` is how long one lasts.
+    """
 
     declared: int
     counted: int
     is_uniform: bool
+    frame_s: float
 
     @property
     def is_as_declared(self) -> bool:
         """Whether libsndfile reads it correctly, and then also notices a missing end."""
         return self.is_uniform and self.declared > 0 and self.counted <= self.declared + 1
+
+    @property
+    def declared_s(self) -> float | None:
+        """The duration that the header declares; None if it declares none."""
+        return self.declared * self.frame_s or None
 
 
 def scan_mp3(file: BinaryIO) -> Mp3 | None:
@@ -75,7 +84,8 @@ def _scan_mp3(file: BinaryIO) -> Mp3 | None:
         counted -= 1  # the last frame is cut
     rest = data[place:]
     ends = len(rest) < 4 or rest.startswith(_TAGS) or not rest.strip(b"\0")
-    return Mp3(declared or 0, counted - (declared is not None), n_tags < 2 and ends)
+    frame_s = (1152 if version == 3 else 576) / _RATES_HZ[version][rate_bits >> 2]
+    return Mp3(declared or 0, counted - (declared is not None), n_tags < 2 and ends, frame_s)
 
 
 def _frame_lengths(version: int, rate_bits: int) -> list[int]:
@@ -101,10 +111,12 @@ def _declared_frames(frame: bytes) -> int | None:
 
 @dataclass(frozen=True)
 class Ogg:
-    """An Ogg file's pages: whether they are one Vorbis or Opus stream that ends, and whether the last page is cut."""
+    """An Ogg file's pages: whether they are one Vorbis or Opus stream and complete to its end, whether the last page is
+    cut, and whether streams follow one another, each with a clock of its own."""
 
     is_single: bool
     is_cut: bool
+    is_chained: bool
 
 
 def scan_ogg(file: BinaryIO) -> Ogg | None:
@@ -117,20 +129,41 @@ def scan_ogg(file: BinaryIO) -> Ogg | None:
 
 def _scan_ogg(file: BinaryIO) -> Ogg | None:
     size = file.seek(0, 2)
-    place, n_begins, serials, is_known, ends = 0, 0, set(), False, False
+    place, n_begins, is_known, ends = 0, 0, False, False
+    is_whole, is_chained, has_sound = True, False, False
+    numbers: dict[bytes, int] = {}  # of each stream's last page
     while place < size:
         file.seek(place)
         page = file.read(27 + 255 + 8)
         if page[:4] != b"OggS":
-            # Zeros and tags after the last page are no sound; anything else is for FFmpeg, which finds the next page.
-            return Ogg(False, False) if place else None
+            if not place:
+                return None
+            is_whole = False  # something is missing; or these are zeros or tags after the last page
+            place = _next_page(file, place) or size
+            continue
         if len(page) < 27 or len(page) < 27 + page[26]:
-            return Ogg(False, True)
-        body = 27 + page[26]
+            return Ogg(False, True, is_chained)
+        body, serial, number = 27 + page[26], page[14:18], int.from_bytes(page[18:22], "little")
         if page[5] & 2:
             n_begins += 1
+            is_chained |= has_sound
             is_known = page[body : body + 8] == b"OpusHead" or page[body : body + 7] == b"\x01vorbis"
-        serials.add(page[14:18])
+        else:
+            has_sound = True
+            is_whole &= number == numbers.get(serial, number - 1) + 1
+        numbers[serial] = number
         ends = bool(page[5] & 4)
         place += body + sum(page[27:body])
-    return Ogg(is_known and n_begins == 1 and len(serials) == 1 and ends, place > size)
+    is_single = is_known and n_begins == 1 and len(numbers) == 1
+    return Ogg(is_single and is_whole and ends, place > size, is_chained)
+
+
+def _next_page(file: BinaryIO, place: int) -> int | None:
+    """Where the next page begins, from a place on; None if there is none."""
+    file.seek(place)
+    data = b""
+    while more := file.read(_CHUNK):
+        data = data[-3:] + more
+        if (found := data.find(b"OggS")) >= 0:
+            return file.tell() - len(data) + found
+    return None

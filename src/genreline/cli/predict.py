@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genreline.cli.options import Backend, EngineName, ModelName, RayAddress, Where
-from genreline.cli.terminal import AsJson, complain, note, print_json, print_table, progress_bar
+from genreline.cli.terminal import AsJson, complain, note, print_json, print_table, progress_bar, warn
 from genreline.errors import ConfigError, GenrelineError
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from genreline.fetch.cache import Fetched
     from genreline.predict.files import SongTask
+
+
+_FORMATS = "csv,png"
 
 
 def predict(
@@ -29,7 +32,7 @@ def predict(
         str, typer.Option(metavar="MODEL", help="A model folder, the name of one that ships, or hf://OWNER/NAME.")
     ] = "genres8-resnet",
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the timelines go.")] = Path(),
-    formats: Annotated[str, typer.Option(help="Of csv,png,json,txt (Audacity),rttm,jams,html (a player).")] = "csv,png",
+    formats: Annotated[str, typer.Option(help="Of csv,png,json,txt (Audacity),rttm,jams,html (a player).")] = _FORMATS,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes side by side; default: one for every eight files.")
     ] = None,
@@ -51,8 +54,12 @@ def predict(
     as CSV as soon as its second has arrived, and no file is written.
     """
     if "-" in audio:
-        if len(audio) > 1 or as_json:
-            raise ConfigError("-: a stream must be the only input, and its output is CSV; omit other files and --json")
+        is_about_files = as_json or strict or jobs or ray_address or backend != Backend.processes
+        if len(audio) > 1 or is_about_files or (out, formats) != (Path(), _FORMATS):
+            raise ConfigError(
+                "-: a stream must be the only input, and is printed as CSV; leave out what is about files: "
+                "--out, --formats, --jobs, --strict, --backend, --ray-address, --json"
+            )
         _predict_stream(model, raw_rate_hz, raw, engine)
         return
     if raw_rate_hz is not None:
@@ -78,7 +85,7 @@ def predict(
             results[place] = song
             if "error" in song:
                 complain(GenrelineError(song["error"]))
-    _discard_damaged(fetched, results.values())
+    _discard_unusable(fetched, results.values())
     songs = failed + [results[place] for place in sorted(results)]
     done = [song for song in songs if "dominant" in song]
     n_failed = sum("error" in song for song in songs)
@@ -127,7 +134,11 @@ def listen(
     from genreline.predict.stream import predict_stream
 
     recognizer = Recognizer.load(model, raw, engine)
-    with suppress(KeyboardInterrupt), microphone(device) as (stream, rate_hz):  # which is how it is meant to end
+
+    def tell_lost() -> None:
+        warn("the microphone's samples come faster than they are used; some are lost, and the seconds are no clock")
+
+    with suppress(KeyboardInterrupt), microphone(device, tell_lost) as (stream, rate_hz):  # how it is meant to end
         predict_stream(recognizer, stream, sys.stdout, rate_hz)
 
 
@@ -161,29 +172,32 @@ def embed(
     """
     from genreline.files import check_writable
     from genreline.predict.embeddings import Embedded, check_suffix, save_embeddings
+    from genreline.predict.files import failed_record
     from genreline.predict.recognizer import Recognizer
 
     check_suffix(out)
     check_writable(out.parent)
     recognizer = Recognizer.load(model)
     fetched, failed = _fetched(audio)
-    found, songs, n_failed = _songs(audio, fetched, Path()), [], len(failed)
+    found, songs = _songs(audio, fetched, Path()), []
     with progress_bar() as progress:
         for song in progress.track(found, description="embedding"):
             try:
-                songs.append(Embedded(song.path, recognizer.embed(song.path, max_duration_s=song.max_duration_s)))
+                with song.opened() as source:
+                    songs.append(Embedded(song.name, recognizer.embed(source, max_duration_s=song.max_duration_s)))
             except GenrelineError as error:
                 complain(error)
-                n_failed += 1
+                failed.append(failed_record(song, error))
+    _discard_unusable(fetched, failed)
     if not songs:
         raise GenrelineError(f"{out}: is not written, because no file could be read")
     save_embeddings(songs, out)
     n, d = sum(len(song.rows) for song in songs), songs[0].rows.shape[1]
     if as_json:
-        print_json({"out": str(out), "files": len(songs), "failed": n_failed, "shape": [n, d]})
+        print_json({"out": str(out), "files": len(songs), "failed": len(failed), "shape": [n, d]})
     else:
         typer.echo(f"{out}: {n} seconds of {len(songs)} files, {d} numbers each")
-    if n_failed:
+    if failed:
         raise typer.Exit(1)
 
 
@@ -231,7 +245,7 @@ def compare(
     for song in results:
         if "error" in song:
             complain(GenrelineError(song["error"]))
-    _discard_damaged(fetched, results)
+    _discard_unusable(fetched, results)
     results = [{**song, "label": dict(pairs)[song["file"]]} for song in failed] + results
     done = [song for song in results if "error" not in song]
     if done:
@@ -314,20 +328,21 @@ def _songs(sources: list[str], fetched: "Mapping[str, Fetched]", out: Path) -> "
         return songs
     from genreline.fetch.cache import MAX_DURATION_S
 
-    titles = {song.path: song.full_title for song in fetched.values()}
+    known = {song.path: (song.full_title, url) for url, song in fetched.items()}
     return [
-        replace(song, max_duration_s=MAX_DURATION_S, title=titles[song.path]) if song.path in titles else song
+        replace(song, max_duration_s=MAX_DURATION_S, title=known[song.path][0], url=known[song.path][1])
+        if song.path in known
+        else song
         for song in songs
     ]
 
 
-def _discard_damaged(fetched: "Mapping[str, Fetched]", records: "Iterable[Mapping[str, Any]]") -> None:
-    """Remove fetched songs that could not be read to their end from the cache."""
+def _discard_unusable(fetched: "Mapping[str, Fetched]", records: "Iterable[Mapping[str, Any]]") -> None:
+    """Remove fetched songs that cannot be read whole from the cache, so that they are fetched again next time."""
     if not fetched:
         return
     from genreline.fetch.cache import discard
 
-    damaged = {song["file"] for song in records if "error" in song}
-    for song in fetched.values():
-        if str(song.path) in damaged:
-            discard(song.path)
+    for record in records:
+        if record.get("unusable") and record["file"] in fetched:
+            discard(fetched[record["file"]].path)

@@ -1,5 +1,6 @@
 """What commands show: results on standard output, progress and errors on standard error."""
 
+import unicodedata
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rich.progress import Progress, ProgressColumn
+
+_TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Unicode's controls of the direction of writing."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -35,7 +39,7 @@ def progress_bar(amount: "ProgressColumn | None" = None) -> "Progress":
 
 def print_table(columns: list[str], rows: "Iterable[Iterable[object]]") -> None:
     """A plain table, its numbers to the right; as wide as it needs to be, so that no name is cut in a pipe."""
-    texts = [[str(cell) for cell in row] for row in rows]
+    texts = [[_shown(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in [columns, *texts]) for i in range(len(columns))]
     for row in [columns, *texts]:
         cells = (
@@ -63,14 +67,20 @@ def print_json(value: Any) -> None:
 
 def complain(error: GenrelineError) -> None:
     """Print the error's one line."""
-    typer.echo(f"error: {' '.join(str(error).splitlines())}", err=True)
+    typer.echo(f"error: {_shown(error)}", err=True)
 
 
 def note(line: str) -> None:
     """Print a line that is neither an error nor a result."""
-    typer.echo(f"note: {' '.join(line.splitlines())}", err=True)
+    typer.echo(f"note: {_shown(line)}", err=True)
 
 
 def warn(line: str) -> None:
     """Print a line about something that deserves attention."""
-    typer.echo(f"warning: {' '.join(line.splitlines())}", err=True)
+    typer.echo(f"warning: {_shown(line)}", err=True)
+
+
+def _shown(value: object) -> str:
+    """The text in one line, with `?` for what would command the terminal, or turn the direction of what follows."""
+    text = " ".join(str(value).splitlines())
+    return "".join("?" if unicodedata.category(c) == "Cc" or c in _TURNS else c for c in text)

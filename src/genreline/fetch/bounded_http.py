@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from http.cookiejar import CookieJar
-from ipaddress import IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Self
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -25,6 +25,18 @@ STALL_S = 20.0
 MOST_REDIRECTS = 10
 
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
+_NOT_PUBLIC = [
+    ip_network(text)
+    for text in (
+        "168.63.129.16/32",  # Azure's service for its virtual machines
+        "192.0.0.0/24",  # RFC 6890; Python 3.11 calls some of it global
+        "192.88.99.0/24",  # RFC 7526
+        "::/96",  # RFC 4291, 2.5.5.1: an IPv4 address inside
+        "::ffff:0:0:0/96",  # RFC 2765, the same
+        "3fff::/20",  # RFC 9637
+        "5f00::/16",  # RFC 9602
+    )
+]
 _LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")  # RFC 8215: for use within a network; Python 3.11 calls it global
 _PIECE = 65536  # bytes read at a time
 
@@ -38,7 +50,7 @@ def is_public(address: str) -> bool:
         inside = [ip.sixtofour, *(ip.teredo or ()), ip_address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None]
         if ip.is_site_local or ip in _LOCAL_NAT64 or any(inner and not is_public(str(inner)) for inner in inside):
             return False
-    return ip.is_global and not ip.is_multicast
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _NOT_PUBLIC)
 
 
 class Guard:

@@ -154,7 +154,11 @@ def youtube_to_melgram(url: str, path: str | Path = "melgrams.npy") -> NDArray[n
 
     audio = fetch(url).path
     waveforms = bounded(blocks(audio), MAX_DURATION_S, url)
-    X: NDArray[np.float32] = np.concatenate([melgrams(segments(waveform)).numpy() for waveform in waveforms])
+    try:
+        X: NDArray[np.float32] = np.concatenate([melgrams(segments(waveform)).numpy() for waveform in waveforms])
+    except AudioError:
+        discard(audio)
+        raise
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.save(file, X, allow_pickle=False)
     return X

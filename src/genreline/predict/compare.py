@@ -13,7 +13,7 @@ from genreline.data.labels import labels_in
 from genreline.errors import DataError, GenrelineError
 from genreline.files import replacing
 from genreline.predict.engines import Engine
-from genreline.predict.files import SongTask
+from genreline.predict.files import SongTask, failed_record
 from genreline.predict.recognizer import Recognizer
 from genreline.predict.style import ellipsize, fonts_for, plain_style
 
@@ -45,25 +45,26 @@ def compare_songs(model: Engine, songs: Sequence[tuple[SongTask, str]]) -> Itera
 
     Yields:
         file, label, n (seconds with sound), n_right, accuracy (n_right / n), mean_probability (of the label), dominant
-        (the genre of the whole song); or file, label and error. A second of a multi-label model is right if it has
-        all labels of `piano|voice` and no other; their mean probability is that of the least probable one.
+        (the genre of the whole song); or file, label and error, and unusable as in `predict_files`. A second of a
+        multi-label model is right if it has all labels of `piano|voice` and no other; their mean probability is that of
+        the least probable one.
     """
     recognizer = Recognizer(model)
     for song, label in songs:
         try:
-            timeline = recognizer(song.path, max_duration_s=song.max_duration_s)
+            with song.opened() as source:
+                timeline = recognizer(source, max_duration_s=song.max_duration_s)
         except GenrelineError as error:
-            yield {"file": str(song.path), "label": label, "error": " ".join(str(error).splitlines())}
+            yield {**failed_record(song, error), "label": label}
             continue
         wanted = _labels_of(model, label)
         is_right = (timeline.is_labelled == np.isin(timeline.classes, wanted)).all(axis=1) & ~timeline.is_silent
         n_right, n = int(is_right.sum()), int(np.sum(~timeline.is_silent))
         if not n:
-            reason = f"{song.path}: holds nothing but silence; leave it out"
-            yield {"file": str(song.path), "label": label, "error": reason}
+            yield {"file": song.name, "label": label, "error": f"{song.name}: holds nothing but silence; leave it out"}
             continue
         yield {
-            "file": str(song.path),
+            "file": song.name,
             "label": label,
             "n": n,
             "n_right": n_right,

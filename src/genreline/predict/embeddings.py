@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genreline.errors import ConfigError, GenrelineError, MissingError
-from genreline.files import replacing, write_text
+from genreline.files import replacing, writable, write_text
 from genreline.predict.engines import Engine, Graph
 from genreline.train.folder import Calibration
 
@@ -19,9 +19,9 @@ SUFFIXES = (".npy", ".parquet")
 
 
 class Embedded(NamedTuple):
-    """A file and what a model makes of its seconds, (seconds, d) float32 (`Recognizer.embed`)."""
+    """A file (its path or URL) and what a model makes of its seconds, (seconds, d) float32 (`Recognizer.embed`)."""
 
-    path: Path
+    name: str
     rows: NDArray[np.float32]
 
 
@@ -85,18 +85,19 @@ def save_embeddings(songs: Sequence[Embedded], out: Path) -> None:
     """Write the rows of all files, a row a second.
 
     .parquet has the columns file, start_s and embedding (a list of d float32). .npy is the array (N, d) float32, and
-    beside it OUT.csv says which file and second each row is. Both are complete or not there.
+    beside it OUT.npy.csv says which file and second each row is. Both are complete or not there. What is no text in the
+    name of a file becomes `?`.
 
     Raises:
         GenrelineError: the file cannot be written.
     """
     rows = np.concatenate([song.rows for song in songs])
-    files = [str(song.path) for song in songs for _ in song.rows]
+    files = [writable(song.name) for song in songs for _ in song.rows]
     seconds = [second for song in songs for second in range(len(song.rows))]
     if out.suffix == ".npy":
         with replacing(out) as temporary:
             np.save(temporary, rows, allow_pickle=False)
-        write_text(out.with_suffix(".csv"), _csv(files, seconds))
+        write_text(out.with_name(f"{out.name}.csv"), _csv(files, seconds))
         return
     import pyarrow
     import pyarrow.parquet

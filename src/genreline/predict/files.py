@@ -4,10 +4,11 @@ import io
 import logging
 import os
 import shutil
+import stat
 import tempfile
 import threading
-from collections.abc import Callable, Generator, Iterable
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
@@ -32,13 +33,29 @@ class SongTask:
     """A sound file, and the stem of its output files, to which each format adds its suffix.
 
     `max_duration_s` bounds untrusted files, such as fetched ones; None is no bound. `title` is the timeline's (default:
-    the file's name).
+    the file's name). `url` is where a fetched file comes from.
     """
 
     path: Path
     stem: Path
     max_duration_s: float | None = None
     title: str = ""
+    url: str = ""
+
+    @property
+    def name(self) -> str:
+        """What records and messages call it: its URL, or its path."""
+        return self.url or str(self.path)
+
+    @contextmanager
+    def opened(self, copy: Path | None = None) -> Iterator[Path | BinaryIO]:
+        """What a recognizer takes: the path, or an open file (of a copy, if there is one) that has the song's name."""
+        if not self.url and copy is None:
+            yield self.path
+            return
+        with open(copy or self.path, "rb") as file:
+            cast(io.FileIO, file.raw).name = self.name
+            yield file
 
 
 @dataclass(frozen=True)
@@ -78,7 +95,7 @@ def find_songs(
     """
     found: list[tuple[Path, Path]] = []
     for argument in map(Path, arguments):
-        if argument.is_dir():
+        if os.path.isdir(argument):  # Path.is_dir raises for a name that is too long, in Python 3.11
             paths, passed_over = find_audio(argument)
             if not paths:
                 raise DataError(
@@ -118,14 +135,15 @@ def predict_files(
 ) -> Generator[tuple[int, dict[str, Any]], None, None]:
     """Write each song's timeline in each format; yield (its place in `songs`, its record) as each is done.
 
-    A record holds file, duration_s, dominant, verdict, labels (of the song), overall, n_runs, and the path of each
-    format; or file and error; or, for a file that ends early, all of these: its timeline covers what could be read.
+    A record holds file (a path or URL), duration_s, dominant, verdict, labels (of the song), overall, n_runs, and the
+    path of each format; or file and error; or, for a file that ends early, all of these: its timeline covers what could
+    be read. Where the sound itself is at fault, it holds unusable, which is True.
 
     Args:
         model: a model folder, or the name of one that ships.
         jobs: the number of worker processes. A decoder that hangs or crashes ends its worker, and the other songs are
             still predicted. Default: none; this process predicts all songs itself.
-        strict: write nothing for a file that ends early.
+        strict: write nothing for a file that ends early. A song whose timeline would overwrite one of the songs fails.
         raw: predict each second alone (`Recognizer`).
         engine: `onnx` or `torch` (`Recognizer.load`).
         backend, ray_address: see `map_unordered`; on Ray, all nodes must see songs, model and output under the same
@@ -136,16 +154,21 @@ def predict_files(
     """
     with tempfile.TemporaryDirectory() as folder:
         tasks: dict[_PredictTask, int] = {}
+        ids = set(filter(None, (_file_id(song.path) for song in songs)))
         n_threads = 1 if backend == "ray" or (jobs and min(jobs, len(songs)) > 1) else None
         for i, song in enumerate(songs):
             if backend == "ray":  # a node has a current folder of its own
                 song = replace(song, path=song.path.absolute(), stem=song.stem.absolute())
+            if overwritten := [path for path in _targets(song, formats).values() if _file_id(path) in ids]:
+                message = f"{overwritten[0]}: is a song itself, which the timeline of {song.name} would overwrite"
+                yield i, failed_record(song, ConfigError(f"{message}; choose another --out"))
+                continue
             task = _PredictTask(song, model, formats, strict, raw, engine, n_threads)
             if _is_of_this_process(song.path):
                 try:
                     task = replace(task, copy=_copied(song.path, Path(folder) / str(i)))
                 except AudioError as error:
-                    yield i, _failed(song, error)
+                    yield i, failed_record(song, error)
                     continue
             tasks[task] = i
         if jobs is None and backend == "processes":
@@ -166,7 +189,7 @@ def _processor_s(task: _PredictTask) -> float:
 
 
 def _lost(task: _PredictTask, what: str) -> dict[str, Any]:
-    return {"file": str(task.song.path), "error": f"{task.song.path}: its process {what}; leave it out"}
+    return {"file": task.song.name, "error": f"{task.song.name}: its process {what}; leave it out"}
 
 
 def _predict_in_worker(task: _PredictTask) -> dict[str, Any]:
@@ -187,37 +210,55 @@ def _predict_file(task: _PredictTask, recognizer: "Recognizer") -> dict[str, Any
     """Write one song's timeline. An error goes into the record, so that the other songs are still predicted."""
     song = task.song
     try:
-        if task.copy is None:
-            return _predict_source(song.path, song, recognizer, task.formats, task.strict)
-        with task.copy.open("rb") as file:
-            cast(io.FileIO, file.raw).name = str(song.path)  # the name in messages and in the timeline
-            return _predict_source(file, song, recognizer, task.formats, task.strict)
+        with song.opened(task.copy) as source:
+            return _predict_source(source, song, recognizer, task.formats, task.strict)
     except GenrelineError as error:
-        return _failed(song, error)
+        return failed_record(song, error)
+    except Exception as error:  # a fault of genreline's or of a decoder's
+        logging.getLogger(__name__).debug(song.name, exc_info=True)
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        return failed_record(song, GenrelineError(f"{song.name}: failed unexpectedly ({reason}); please report it"))
 
 
-def _failed(song: SongTask, error: GenrelineError) -> dict[str, Any]:
-    return {"file": str(song.path), "error": " ".join(str(error).splitlines())}
+def failed_record(song: SongTask, error: GenrelineError) -> dict[str, Any]:
+    """The record of a song that failed."""
+    return {"file": song.name, "error": " ".join(str(error).splitlines()), **_fault(error)}
+
+
+def _fault(error: GenrelineError) -> dict[str, bool]:
+    """What a record says of a sound that cannot be read whole."""
+    return {"unusable": True} if isinstance(error, AudioError) else {}
+
+
+def _targets(song: SongTask, formats: Iterable[str]) -> dict[str, Path]:
+    """The file of each format."""
+    return {name: song.stem.with_name(f"{song.stem.name}.{name}") for name in formats}
+
+
+def _file_id(path: Path) -> tuple[int, int] | None:
+    """What is the same for all names of one file; None if it cannot be looked at."""
+    with suppress(OSError, ValueError):
+        found = os.stat(path)
+        return found.st_dev, found.st_ino
+    return None
 
 
 def _predict_source(
     source: Path | BinaryIO, song: SongTask, recognizer: "Recognizer", formats: tuple[str, ...], strict: bool
 ) -> dict[str, Any]:
-    problem = {}
+    problem: dict[str, Any] = {}
     try:
         timeline = recognizer(source, max_duration_s=song.max_duration_s)
     except TruncatedError as error:
         if strict or error.timeline is None:
             raise
         timeline = error.timeline
-        problem = {"error": f"{first_line(error)}; the timeline of its first {timeline.duration_s:.1f} s is written"}
+        text = f"{first_line(error)}; the timeline of its first {timeline.duration_s:.1f} s is written"
+        problem = {"error": text, **_fault(error)}
     if song.title:
         timeline = replace(timeline, title=song.title)
     written = {}
-    for name in formats:
-        target = song.stem.with_name(f"{song.stem.name}.{name}")
-        if os.path.exists(target) and song.path.samefile(target):  # Path.exists raises for a name that is too long
-            raise ConfigError(f"{song.path}: its timeline would overwrite it; choose another --out")
+    for name, target in _targets(song, formats).items():
         if name == "html":
             from genreline.predict.player import save_player
 
@@ -230,7 +271,7 @@ def _predict_source(
             timeline.save(target)
         written[name] = str(target)
     return {
-        "file": str(song.path),
+        "file": song.name,
         **problem,
         **written,
         "duration_s": timeline.duration_s,
@@ -244,7 +285,11 @@ def _predict_source(
 
 def _is_of_this_process(path: Path) -> bool:
     """Whether another process may not find the same bytes there: a pipe, which can be read once, or /dev/stdin."""
-    return path.is_fifo() or str(path.absolute()).startswith(("/dev/", "/proc/"))
+    if str(path.absolute()).startswith(("/dev/fd/", "/dev/std", "/proc/")):
+        return True
+    with suppress(OSError, ValueError):
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    return False
 
 
 def _copied(path: Path, copy: Path) -> Path:

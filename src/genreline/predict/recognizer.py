@@ -211,12 +211,18 @@ def _decoded(
 ) -> tuple[Iterator[Waveform], str]:
     """The blocks of a sound at 8 kHz, and the title of its file; ConfigError for a rate that is given for a file."""
     if isinstance(source, np.ndarray) or _is_tensor(source):
-        return resampled_blocks([_mono(source)], RATE_HZ if rate_hz is None else rate_hz), ""
-    if rate_hz is not None:
+        name, title = "waveform", ""
+        waveforms = resampled_blocks([_mono(source)], RATE_HZ if rate_hz is None else rate_hz)
+    elif rate_hz is not None:
         raise ConfigError("rate_hz: a file states its own rate; leave rate_hz out, or give an array")
-    name = source_name(source)
-    waveforms = blocks(source) if max_duration_s is None else bounded(blocks(source), max_duration_s, name)
-    return waveforms, title_of(name)
+    elif isinstance(source, str | Path | bytes) or hasattr(source, "read"):
+        name = source_name(source)
+        waveforms, title = blocks(source), "" if isinstance(source, bytes) else title_of(name)
+    else:
+        raise ConfigError(
+            f"source: is of type {type(source).__name__}; give a path, bytes, a binary stream or an array"
+        )
+    return waveforms if max_duration_s is None else bounded(waveforms, max_duration_s, name), title
 
 
 def _is_tensor(source: object) -> "TypeIs[Tensor]":

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from genreline.audio.seconds import SHORTEST_S
 from genreline.data.labels import SEPARATOR
 from genreline.errors import ConfigError, DataError, GenrelineError
-from genreline.files import write_text
+from genreline.files import writable, write_text
 
 if TYPE_CHECKING:
     import pandas  # type: ignore[import-untyped]
@@ -94,7 +94,7 @@ class Timeline:
             thresholds = tuple(float(each) for each in self.thresholds)
         except (TypeError, ValueError, OverflowError) as error:
             raise DataError(f"timeline: probabilities, duration or thresholds are not numbers ({error})") from error
-        classes = tuple(_writable(name) for name in self.classes)
+        classes = tuple(writable(name) for name in self.classes)
         if not classes or len(set(classes)) < len(classes):
             raise DataError(f"classes: {list(classes)} must be at least one name, and all different")
         if probabilities.ndim != 2 or probabilities.shape[1] != len(classes) or not len(probabilities):
@@ -112,7 +112,7 @@ class Timeline:
         if not len(probabilities) - 1 < duration_s < len(probabilities) + SHORTEST_S:
             raise DataError(f"duration_s: {duration_s} does not fit {len(probabilities)} rows of one second")
         raw_confidence = np.array(self.raw_confidence, dtype=np.float32)
-        raw_labels = tuple(_writable(name) for name in self.raw_labels)
+        raw_labels = tuple(writable(name) for name in self.raw_labels)
         if len(raw_labels) not in (0, len(probabilities)) or raw_confidence.shape != (len(raw_labels),):
             raise DataError(f"raw_labels, raw_confidence: not one for each of {len(probabilities)} seconds, or none")
         if set(raw_labels) - {*classes, SILENCE} or not ((raw_confidence >= 0) & (raw_confidence <= 1)).all():
@@ -126,7 +126,7 @@ class Timeline:
         vars(self).update(raw_labels=raw_labels, raw_confidence=raw_confidence, unsure_margin=float(self.unsure_margin))
         # vars(), because a frozen dataclass takes no assignments.
         vars(self).update(classes=classes, probabilities=probabilities, duration_s=duration_s)
-        vars(self).update(title=_writable(self.title), model=_writable(self.model), is_silent=is_silent)
+        vars(self).update(title=writable(self.title), model=writable(self.model), is_silent=is_silent)
         vars(self).update(thresholds=thresholds)
 
     @property
@@ -544,7 +544,8 @@ def csv_row(
     label = SILENCE if is_silent else classes[winner]
     if thresholds and not is_silent:
         label = _joined(classes, (probabilities >= np.array(thresholds, np.float32)).tolist())
-    end = max(round(end_s, 3), start_s + 0.001)  # a last second of 0.1 ms must not round to nothing
+    # A last second of 0.1 ms must not round to nothing, nor one of less than 1.25 s to that.
+    end = min(max(round(end_s, 3), start_s + 0.001), start_s + 1 + SHORTEST_S - 0.001)
     confidence, *shares = (f"{p:.4f}" for p in (probabilities[winner], *probabilities))
     alone = [] if raw is None else [raw[0], f"{raw[1]:.4f}"]
     end_text = f"{end:.3f}".rstrip("0").rstrip(".")
@@ -630,8 +631,3 @@ def _told_thresholds(
         middle = np.float32((float(least) + float(below)) / 2)
         thresholds.append(float(middle if below < middle else least))
     return tuple(thresholds)
-
-
-def _writable(text: str) -> str:
-    """The text as valid UTF-8: bytes of a file name that are not text (surrogates, in Python) become `?`."""
-    return str(text).encode("utf-8", "replace").decode("utf-8")
