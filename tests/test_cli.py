@@ -367,6 +367,11 @@ def test_a_folder_in_every_format(run, songs, model_folder):
             "cannot stand alone",
         ),
         (["embed", "song.wav", "--out", "x"], "ends in no suffix; name a file that ends in .npy or .parquet"),
+        (["train", "COURSE", "--out", "x", "--group", "track"], "--group: says what folds share; add --folds"),
+        (
+            ["train", "COURSE", "--out", "x", "--model", "fnn", "--set", "optimizer.weight_decay=nan"],
+            "optimizer: weight_decay: nan is not a finite number",
+        ),
         (["predict", "-", "--strict"], "leave out what is about files"),
         (["predict", "-", "--out", "x"], "leave out what is about files"),
         (["evaluate"], "Missing argument"),

@@ -129,6 +129,21 @@ def test_the_digests_are_those_of_the_files(course):
     assert check_dataset(course).digests["mfccs"] == digest(course, "mfccs")
 
 
+def test_what_training_refuses_is_a_problem(course):
+    path = course / "train" / "mfccs" / "labels.npy"
+    labels = np.load(path)
+    labels[:3] = "Rock"
+    np.save(path, labels)
+    assert any(
+        "'Rock' and 'rock' differ in capitals or spaces alone" in line for line in check_dataset(course).problems
+    )
+    for name in SETS:
+        np.save(course / name / "mfccs" / "classes.npy", np.array(["blues", "jazz", "rock"]))
+        rows = len(np.load(course / name / "mfccs" / "labels.npy"))
+        np.save(course / name / "mfccs" / "labels.npy", np.zeros((rows, 3), bool))
+    assert any("train: has no class; training needs two or more" in line for line in check_dataset(course).problems)
+
+
 def test_a_folder_without_a_dataset_is_a_problem(tmp_path):
     assert "holds no train/val/test folders" in check_dataset(tmp_path).problems[0]
 

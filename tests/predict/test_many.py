@@ -95,7 +95,7 @@ def test_many_files_in_processes(recognizer, music):
 
 def test_tables_of_embeddings(tmp_path):
     rows = np.arange(12, dtype=np.float32).reshape(3, 4)
-    songs = [Embedded(Path("a.wav"), rows[:2]), Embedded(Path("b.wav"), rows[2:])]
+    songs = [Embedded("a.wav", rows[:2]), Embedded("b.wav", rows[2:])]
     save_embeddings(songs, tmp_path / "x.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), rows)
     assert (tmp_path / "x.npy.csv").read_text() == "file,start_s\na.wav,0\na.wav,1\nb.wav,0\n"

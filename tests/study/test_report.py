@@ -336,9 +336,49 @@ def test_one_seed_claims_nothing(tmp_path):
     assert section_table(text, "s")[2][3] == "0.500"
 
 
+def test_what_fewer_seeds_completed_is_not_called_behind_where_it_is_ahead(tmp_path):
+    results = seeds("a", [0.5, 0.51, 0.49, 0.5]) + seeds("b", [0.8, 0.81, 0.79, 0.8])
+    results[-1][2].update(status="failed", reason="out of memory")
+    make_study(tmp_path, results, name="s", settings={"epochs": 2})
+    text = markdown(tmp_path)
+    assert "Best by validation: a," in text
+    assert "b is 0.300 of validation macro F1 ahead, but of fewer seeds: more than the spread between seeds" in text
+
+
+def test_gaps_are_compared_where_the_train_losses_are_the_same_thing(tmp_path):
+    for name, others in (("alike", []), ("apart", ["label_smoothing=0.1"])):
+        results = seeds("a", A, "model.dropout=0.1") + seeds("b", B, "model.dropout=0.2", *others)
+        make_study(tmp_path, results, name=name, settings={"epochs": 2})
+    alike, apart = re.split(r"\n## .*apart\n", markdown(tmp_path))
+    assert "The gap between validation and train loss" in alike
+    assert "gap" not in apart
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ('{"half', "Unterminated string"),
+        ("[]", "it holds no named values"),
+        ("{}", "seed: Field required"),
+        ({"history": []}, "is not one of 0 epochs"),
+        ({"best_epoch": 99}, "99 is not one of 2 epochs"),
+        ({"test": {}}, "has not two matrices of 2 classes"),
+        ({"classes": ["a"]}, "has not two matrices of 1 classes"),
+        ({"config": {"epochs": [1]}}, "is not the configuration of a run"),
+    ],
+)
+def test_a_damaged_record_is_one_line(tmp_path, content, problem):
+    make_study(tmp_path, seeds("a", A) + seeds("b", B), name="s", settings={"epochs": 2})
+    path = next((tmp_path / "s" / "runs").iterdir())
+    path.write_text(content if isinstance(content, str) else json_text({**json.loads(path.read_text()), **content}))
+    with pytest.raises(DataError, match="is not a study result") as error:
+        write_report(tmp_path)
+    assert problem in str(error.value)
+
+
 def test_runs_that_did_not_complete_are_rows_that_say_so(tmp_path):
     results = seeds("a", A) + seeds("b", B[:2]) + seeds("c", B)
-    results[5][2].update(status="diverged", history=[
+    results[5][2].update(status="diverged", best_epoch=1, history=[
         {"train_loss": None, "val_loss": None, "val_f1_macro": 0.1, "val_accuracy": 0.2, "lr": 0.1, "seconds": 1.0}
     ])  # fmt: skip
     for result in results[6:]:

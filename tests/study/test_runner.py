@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -124,6 +125,56 @@ def test_a_failed_run_is_tried_again(study, course, tmp_path, monkeypatch):
     assert load_results(twins)[0][1]["status"] == "completed"
     list(run_study(jobs, n_processes=1))
     assert load_results(jobs)[0][1] == load_results(twins)[0][1]
+
+
+def test_a_damaged_result_is_made_again_and_any_error_is_a_result(study, course, tmp_path, monkeypatch):
+    jobs = jobs_of(study, course, tmp_path / "out", seeds=1)[:1]
+    list(run_study(jobs, n_processes=1))
+    whole = load_results(jobs)
+    for damaged in ('{"half', "[]", "{}", '{"status": "completed"}'):
+        jobs[0].path.write_text(damaged)
+        assert not jobs[0].done
+    list(run_study(jobs, n_processes=1))
+    assert load_results(jobs)[0][1]["test"] == whole[0][1]["test"]
+    jobs[0].path.unlink()
+
+    def fail(*arguments):
+        raise KeyError("a fault of ours")
+
+    monkeypatch.setattr(runner, "fit", fail)
+    list(run_study(jobs, n_processes=1))
+    assert load_results(jobs)[0][1]["reason"] == "KeyError: 'a fault of ours'"
+
+
+def test_data_that_change_meanwhile_are_no_result_of_the_first(study, course, tmp_path):
+    jobs = jobs_of(study, course, tmp_path / "out", seeds=1)[:1]
+    X = np.load(course / "train" / "mfccs" / "X.npy")
+    np.save(course / "train" / "mfccs" / "X.npy", X + 1)
+    list(run_study(jobs, n_processes=1))
+    assert "has changed since the command began" in load_results(jobs)[0][1]["reason"]
+
+
+def test_the_hours_left_are_of_each_runs_own_length(course, tmp_path):
+    (tmp_path / "lengths.toml").write_text(
+        'step = "1"\nquestion = "?"\nstarts_from = "-"\nseeds = 2\n'
+        'variants = [{ id = "long", settings.epochs = 60 }, { id = "short", settings.epochs = 2 }]\n'
+    )
+    jobs = jobs_of(load_study(tmp_path / "lengths.toml"), course, tmp_path)
+    (short,) = (job for job in jobs if job.config.epochs == 2 and not job.config.seed)
+    list(run_study([short], n_processes=1))
+    second = load_results([short])[0][1]["processor_seconds"] / 2
+    assert progress_of(jobs).hours == pytest.approx((60 + 60 + 2) * second / 3600)
+    with pytest.raises(ConfigError, match="1 epochs make runs alike"):
+        jobs_of(load_study(tmp_path / "lengths.toml"), course, tmp_path, epochs=1)
+
+
+def test_two_studies_of_one_name_do_not_share_a_folder(study, course, tmp_path, capsys):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "rates.toml").write_text(STUDY.replace("Which", "What"))
+    paths = [str(tmp_path / "rates.toml"), str(tmp_path / "other" / "rates.toml")]
+    app(["study", *paths, "--data", str(course), "--out", str(tmp_path / "out")], standalone_mode=False)
+    assert "there are two of this name" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
@@ -259,6 +310,9 @@ def test_the_studies_that_ship_answer_the_steps(shared):
         (STUDY.replace("[0.01, 1e38]", "0.01"), "grid.optimizer.lr: a grid has a list"),
         (STUDY.replace("epochs = 2", "epoch = 2"), "epoch: there is no such setting; did you mean epochs"),
         (STUDY.replace('"LBFGS",', '"LB FGS",'), "variants.2.id: String should match"),
+        ('name = "../other"\n' + STUDY, "name: a study is named by its file"),
+        ("settings.seed = 5\n" + STUDY, "seed: each run has its own"),
+        (STUDY.replace('"SGD" }', '"SGD", published_seconds = [0] }'), "published_seconds.0: Input should be greater"),
     ],
 )
 def test_what_is_no_study_is_said(tmp_path, text, message):

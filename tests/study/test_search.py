@@ -3,7 +3,9 @@
 import json
 import sys
 
+import numpy as np
 import pytest
+import torch
 
 from genreline.data.layout import load_dataset
 from genreline.errors import ConfigError, GenrelineError
@@ -79,6 +81,22 @@ def test_a_trial_that_fails_does_not_end_the_search(course, tmp_path):
         run_search(written(tmp_path, text.replace("0.5, ", "")), course, tmp_path / "out")
 
 
+def test_what_failed_or_is_damaged_is_tried_again_and_other_data_are_read_again(course, tmp_path):
+    search = written(tmp_path, "settings.epochs = 1\n[search]\nspace.optimizer.lr = [0.05]\n")
+    torch.set_num_threads(2)
+    first = run_search(search, course, tmp_path / "out")
+    assert torch.get_num_threads() == 2
+    (path,) = (tmp_path / "out" / "mine" / "runs").iterdir()
+    for content in ('{"half', "{}", '{"f1_macro": null, "reason": "out of memory"}'):
+        path.write_text(content)
+        assert run_search(search, course, tmp_path / "out") == first
+    labels = np.load(course / "train" / "mfccs" / "labels.npy")
+    np.save(course / "train" / "mfccs" / "labels.npy", labels[::-1])
+    changed = run_search(search, course, tmp_path / "out")
+    assert changed != first
+    assert changed == run_search(search, course, tmp_path / "elsewhere")
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
@@ -90,6 +108,7 @@ def test_a_trial_that_fails_does_not_end_the_search(course, tmp_path):
         ("space.epochs = 3", "search.space.epochs"),
         ("space.epochs = []", "search.space.epochs"),
         ("trails = 3\nspace.epochs = [1]", "search.trails"),
+        ("space.seed = [1, 2]", "space.seed: is no setting to search for"),
     ],
 )
 def test_a_wrong_table_is_one_line(tmp_path, table, message):

@@ -16,7 +16,7 @@ from genreline.data.layout import SETS, Dataset, Split, load_dataset, write_spli
 from genreline.errors import ConfigError, DataError
 from genreline.train import loop
 from genreline.train.checkpoint import load_model
-from genreline.train.config import load_config
+from genreline.train.config import OptimizerConfig, load_config
 from genreline.train.folds import cross_validate, fit_whole, fold_datasets, fold_numbers, pooled, spreads
 from genreline.train.loop import fit, train_epoch
 
@@ -138,6 +138,14 @@ def test_folds_go_on_where_they_were_cut_off(dataset, tmp_path, capsys, monkeypa
     one, other = (load_model(tmp_path / name).network.state_dict() for name in ("whole", "cut"))
     assert all(torch.equal(value, other[key]) for key, value in one.items())
     assert not list((tmp_path / "cut").glob("unfinished*"))
+
+
+def test_a_run_on_all_rows_that_diverges_is_no_model(dataset):
+    config = load_config(overrides=["epochs=2", "optimizer.lr=0.05"])
+    pool = pooled(dataset)
+    folds = list(cross_validate(config, dataset, pool, fold_numbers(pool, 3)))
+    with pytest.raises(DataError, match="the run on all rows had no finite loss"):
+        fit_whole(config.model_copy(update={"optimizer": OptimizerConfig(lr=1e30)}), dataset, pool, folds)
 
 
 @pytest.mark.parametrize(

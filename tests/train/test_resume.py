@@ -90,6 +90,9 @@ def test_a_killed_process_goes_on_to_the_same_model(course, mfccs, tmp_path):
     os.kill(killed.pid, signal.SIGKILL)
     killed.communicate()
     assert not (tmp_path / "killed" / "model.json").exists()
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 2
+    assert "holds an interrupted run; go on with --resume, or start anew with --force" in again.stderr
     subprocess.run([*command, "--resume"], check=True, capture_output=True)
     whole, resumed = fit(load_config(overrides=settings), mfccs), load_model(tmp_path / "killed")
     weights = resumed.network.state_dict()

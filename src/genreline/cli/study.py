@@ -50,45 +50,49 @@ def study(
 
     from genreline.study.records import progress_of
     from genreline.study.runner import COLUMNS, jobs_of, run_study, without_device, write_study, write_table
-    from genreline.study.search import load_search
+    from genreline.study.search import SearchFile, load_search
     from genreline.train.loop import check_device
 
     check_device(device)
     n_usable = 0
     table: list[list[object]] = []
-    for name in names:
-        if search := load_search(name):
-            if missing:
-                raise ConfigError(f"{name}: --missing counts the runs of studies; a search says it while it is at work")
+    plans = [load_search(name) or load_study(name) for name in names]
+    for name, plan in zip(names, plans, strict=True):
+        if [each.name for each in plans].count(plan.name) > 1:
+            raise ConfigError(f"{name}: there are two of this name, whose results would share a folder; rename one")
+        if missing and isinstance(plan, SearchFile):
+            raise ConfigError(f"{name}: --missing counts the runs of studies; a search says it while it is at work")
+    for plan in plans:
+        if isinstance(plan, SearchFile):
+            search = plan
             if seeds:
                 search = search.model_copy(update={"search": search.search.model_copy(update={"seeds": seeds})})
             _search(search, data, out, jobs, epochs, device, backend, ray_address)
             n_usable += 1
             continue
-        chosen = load_study(name)
-        todo = jobs_of(chosen, data, out, seeds, epochs, device)
+        todo = jobs_of(plan, data, out, seeds, epochs, device)
         absent = without_device(todo)
         for variant in dict.fromkeys(job.point.variant.name for job in absent):
-            typer.echo(f"{chosen.name}: {variant} is left out, because torch has no such device here")
+            typer.echo(f"{plan.name}: {variant} is left out, because torch has no such device here")
         todo = [job for job in todo if job not in absent]
         if not todo:
             continue
         if missing:
             found = progress_of(todo)
             hours = "unknown" if math.isnan(found.hours) else f"{found.hours:.1f}"
-            table.append([chosen.name, *found[:4], hours])
+            table.append([plan.name, *found[:4], hours])
             continue
-        write_study(chosen, out)
+        write_study(plan, out)
         left = sum(not job.done for job in todo)
-        at_once = jobs if backend is Backend.processes else None
+        at_once = None if backend is not Backend.processes else 1 if plan.compares_devices else jobs
         with progress_bar() as bar:
-            text = _study_text(chosen.name, left, at_once)
+            text = _study_text(plan.name, left, at_once)
             task = bar.add_task(text, total=len(todo), completed=len(todo) - left)
             bar.advance(task, 0)  # the time left counts from now, not from the end of the first run
             with closing(run_study(todo, jobs, backend.value, ray_address)) as running:
                 for job in running:
                     left -= 1
-                    text = _study_text(chosen.name, left, at_once)
+                    text = _study_text(plan.name, left, at_once)
                     text += f", done: {escape(job.point.name)}, seed {job.config.seed}"
                     bar.update(task, advance=1, description=text)
                     if not bar.console.is_terminal:  # a log file gets a line a run instead of a display

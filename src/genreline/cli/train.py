@@ -104,6 +104,7 @@ def train(
     from genreline.train.baselines import COURSE, baselines
     from genreline.train.checkpoint import Model, save_model
     from genreline.train.folder import DESCRIPTION
+    from genreline.train.folds import state_files
     from genreline.train.log import csv_log, tensorboard_log
     from genreline.train.loop import fit
     from genreline.train.recipes import choose_recipe, configure
@@ -115,9 +116,14 @@ def train(
         base, why = choose_recipe(data)
         note(f"{why}; `genreline recipes` lists all, and --recipe assignment-fnn is the assignment's")
     settings = configure(base, [*options, *(set_ or [])], str(config or "configuration"))
+    if group and not folds:
+        raise ConfigError("--group: says what folds share; add --folds K, or leave it out")
     state = out / STATE
-    if (out / DESCRIPTION).exists() and not force and not (resume and state.exists()):
+    is_unfinished = bool(state_files(out)) if folds else state.exists()
+    if (out / DESCRIPTION).exists() and not force and not (resume and is_unfinished):
         raise ConfigError(f"{out}: already holds a model; choose another --out, or overwrite it with --force")
+    if is_unfinished and not (resume or force):
+        raise ConfigError(f"{out}: holds an interrupted run; go on with --resume, or start anew with --force")
     dataset = load_dataset(data, settings.features)
     check_writable(out)
     if folds:
@@ -181,8 +187,8 @@ def train(
             got = f"validation macro F1 {each.f1_macro:.3f}, accuracy {each.accuracy:.3f}"
             typer.echo(f"beside it, {each.name}: {got}{part}")
         typer.echo(f"next: genreline evaluate {out} {data}")
-    if run.status == "interrupted":
-        raise typer.Exit(130)
+    if run.interruption:
+        raise run.interruption
 
 
 def _chosen_settings(
@@ -190,7 +196,7 @@ def _chosen_settings(
 ) -> dict[str, Any] | None:
     """The settings that the options of `train` name, --set not yet among them; None if they name none."""
     from genreline.train.config import merge_settings, read_settings
-    from genreline.train.recipes import FINE_TUNED, FROZEN, recipe_settings
+    from genreline.train.recipes import FINE_TUNED, FROZEN, check_of_frozen, recipe_settings
 
     if freeze and not from_:
         raise ConfigError("--freeze: says nothing without --from MODEL; add it, or use --recipe frozen")
@@ -207,7 +213,10 @@ def _chosen_settings(
     elif recipe:
         settings = recipe_settings(recipe)
     if config:
-        merge_settings(settings, read_settings(config))
+        of_file = read_settings(config)
+        if freeze or recipe == FROZEN:
+            check_of_frozen(of_file, str(config))
+        merge_settings(settings, of_file)
     return settings
 
 

@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 
 from genreline.audio.features import FEATURE_SHAPES
 from genreline.data.labels import labels_in
-from genreline.data.layout import SETS, Split, classes_of, digest, read_split, read_tracks, targets_of
+from genreline.data.layout import (
+    SETS,
+    Split,
+    check_distinct,
+    classes_of,
+    digest,
+    read_split,
+    read_tracks,
+    targets_of,
+)
 from genreline.errors import DataError
 
 
@@ -129,7 +138,12 @@ def _compare_sets(root: Path, splits: Mapping[str, Split], rows: Mapping[str, _R
     if "train" in splits:
         classes = classes_of(splits["train"])
         if len(classes) < 2:
-            report.problems.append(f"{root / 'train'}: has one class, {classes[0]}; training needs two or more")
+            has = f"one class, {classes[0]}" if classes else "no class"
+            report.problems.append(f"{root / 'train'}: has {has}; training needs two or more")
+        try:
+            check_distinct(classes, str(root / "train"))
+        except DataError as error:
+            report.problems.append(str(error))
         for name, split in splits.items():
             try:
                 targets_of(split, classes, str(root / name))

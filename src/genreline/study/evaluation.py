@@ -84,8 +84,10 @@ def _reliability(page: Page, probabilities: NDArray[np.float32], targets: NDArra
 
 
 def _label_reliability(page: Page, probabilities: NDArray[np.float32], truth: NDArray[np.float32]) -> None:
-    bins = reliability(probabilities.ravel(), truth.ravel() > 0)
-    error = sum(each.n * abs(each.confidence - each.accuracy) for each in bins) / probabilities.size
+    decisions = probabilities.ravel(), truth.ravel() > 0
+    bins = reliability(*decisions)
+    error = sum(each.n * abs(each.confidence - each.accuracy) for each in reliability(*decisions, n_bins=15))
+    error /= probabilities.size  # in as many bins as `calibration_error` has
     caption = f"How often a label is there, by its probability, over all seconds and classes. {_ECE}: {error:.3f}."
     _diagram(page, bins, caption, "decisions")
 

@@ -7,9 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from genreline.errors import DataError
 from genreline.study.page import count_text
@@ -65,6 +65,22 @@ class RunRecord(_Record):
     history: list[EpochRecord] = Field(default_factory=list)
     classes: list[str] = Field(default_factory=list)
     test: dict[str, TestRecord] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not isinstance(self.config.get("epochs"), int) or not all(
+            isinstance(self.config.get(part), dict) for part in ("model", "optimizer")
+        ):
+            raise ValueError("config: is not the configuration of a run")
+        if self.status != "failed":
+            if not self.history or not (self.status != "completed") <= self.best_epoch <= len(self.history):
+                raise ValueError(f"best_epoch: {self.best_epoch} is not one of {len(self.history)} epochs")
+            n = len(self.classes)
+            matrices = [test.confusion_matrix for test in self.test.values()]
+            is_square = all(len(matrix) == n and all(len(row) == n for row in matrix) for matrix in matrices)
+            if set(self.test) != {"best", "last"} or not n or not is_square:
+                raise ValueError(f"test: has not two matrices of {len(self.classes)} classes")
+        return self
 
 
 def match(study: Study, runs: Iterable[RunRecord]) -> tuple[list[tuple[Point, list[RunRecord]]], list[RunRecord]]:
@@ -136,7 +152,8 @@ def select_runs(study: Study, runs: Sequence[RunRecord]) -> tuple[list[RunRecord
         flags.append(f"{count_text(len(others), 'result')} of no variant of the study as recorded, not shown.")
     if shortened:
         lengths, wanted = (", ".join(map(str, sorted(set(each)))) for each in zip(*shortened, strict=True))
-        flags.append(f"Runs were given {lengths} epochs, where the study says {wanted}: a quick look.")
+        words = f"epoch{'s' * (lengths != '1')}"
+        flags.append(f"Runs were given {lengths} {words}, where the study says {wanted}: a quick look.")
     return kept, flags
 
 
@@ -171,7 +188,10 @@ def load_run(path: Path) -> RunRecord:
 
 def _parse(kind: type[T], path: Path, **more: str) -> T:
     try:
-        return kind.model_validate({**json.loads(path.read_text(encoding="utf-8")), **more})
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("it holds no named values")
+        return kind.model_validate({**content, **more})
     except (OSError, ValueError) as error:  # pydantic's and json's errors are ValueErrors
         first = error.errors()[0] if isinstance(error, ValidationError) else None
         problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
@@ -194,16 +214,15 @@ def progress_of(jobs: Sequence[StudyRun]) -> Progress:
     study, folder = jobs[0].point.study, jobs[0].folder / RUNS
     missing = [job for job in jobs if not job.path.exists()]
     n_failed = sum(job.path.exists() and not job.done for job in jobs)
-    seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
+    by_epoch: dict[tuple[str, str], list[float]] = defaultdict(list)  # the seconds that one took
     for point, runs in match(study, [load_run(path) for path in sorted(folder.glob("*.json"))])[0]:
         for run in runs:
             if run.history and run.device in {job.device for job in missing}:
-                scale = missing[0].config.epochs / _epochs(run) if run.status == "completed" else 1
                 took = run.seconds if math.isnan(run.processor_seconds) else run.processor_seconds
-                seconds[point.variant.id, point.setting].append(took * scale)
-    mean = statistics.fmean(chain(*seconds.values())) if seconds else math.nan
-    means = {point: statistics.fmean(found) for point, found in seconds.items()}
-    total = sum(means.get((job.point.variant.id, job.point.setting), mean) for job in missing)
+                by_epoch[point.variant.id, point.setting].append(took / len(run.history))
+    mean = statistics.fmean(chain(*by_epoch.values())) if by_epoch else math.nan
+    means = {point: statistics.fmean(found) for point, found in by_epoch.items()}
+    total = sum(job.config.epochs * means.get((job.point.variant.id, job.point.setting), mean) for job in missing)
     return Progress(len(jobs), len(jobs) - n_failed - len(missing), n_failed, len(missing), total / 3600)
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ class StudyRun:
     @property
     def done(self) -> bool:
         """Whether it has a result that is kept; a run that failed or was interrupted is tried again."""
-        return self.path.exists() and _lasts(self.path)
+        return _lasts(self.path)
 
 
 def jobs_of(
@@ -94,7 +94,8 @@ def jobs_of(
         device: of the runs whose variant names none.
 
     Raises:
-        ConfigError: settings that make no sense. DataError: no dataset, or one without the features of the study.
+        ConfigError: settings that make no sense, or `epochs` that make two runs one. DataError: no dataset, or one
+            without the features of the study.
     """
     digests: dict[str, str] = {}
     jobs = []
@@ -104,7 +105,7 @@ def jobs_of(
             config = point.config(seed, epochs)
             if config.features not in digests:
                 if not (Path(data) / "train" / config.features / "X.npy").is_file():
-                    raise DataError(f"{data}: is not a dataset with {config.features}; `genreline check` says why")
+                    raise DataError(f"{data}: is not a dataset with {config.features}; prepare it with both features")
                 digests[config.features] = digest(data, config.features)
             jobs.append(
                 StudyRun(
@@ -116,6 +117,8 @@ def jobs_of(
                     folder=Path(out).absolute() / study.name,
                 )
             )
+    if len({job.path for job in jobs}) < len(jobs):
+        raise ConfigError(f"{study.name}: {epochs} epochs make runs alike that differ in nothing else; leave it out")
     return jobs
 
 
@@ -143,7 +146,7 @@ def run_study(
 
     Runs that compare devices are made one after the other, because side by side they would slow each other. For
     `backend` and `ray_address` see `map_unordered`; all nodes must see the data and the results under the same paths.
-    A run that fails has a result that says so, and never ends the study. `write_table` summarizes.
+    A run that fails, for whatever reason, has a result that says so, and does not end the study. `write_table` sums up.
     """
     if any(job.point.study.compares_devices for job in jobs):
         n_processes = 1
@@ -164,6 +167,8 @@ def run_job(job: StudyRun) -> None:
         if _lasts(twin):
             write_text(job.path, twin.read_text(encoding="utf-8"))
             return
+    import sklearn.metrics  # noqa: F401 - which takes a second that is not the training's
+
     torch.set_num_threads(1)
     result: dict[str, Any] = {
         "seed": job.config.seed,
@@ -175,7 +180,7 @@ def run_job(job: StudyRun) -> None:
         "versions": versions(),
     }
     try:
-        dataset = _dataset(job.root, job.config.features)
+        dataset = dataset_of(job.root, job.config.features, job.data_digest)
         if dataset.is_multi_label:
             raise DataError(f"{job.root}: has several labels a sample, which reports of studies do not; take --folds")
         if job.point.study.compares_devices:  # the first use of a device takes extra time
@@ -198,24 +203,46 @@ def run_job(job: StudyRun) -> None:
             },
         }
         result["per_class"] = per_class(result["test"]["best"]["confusion_matrix"], dataset.classes)
-    except (GenrelineError, RuntimeError, ValueError, TypeError) as error:
-        result |= {"status": "failed", "reason": " ".join(str(error).split())[:300]}
+    except Exception as error:
+        result |= {"status": "failed", "reason": reason_of(error)}
     write_text(job.path, json_text(result))
 
 
+def reason_of(error: Exception) -> str:
+    """Why a run failed, in a line: what genreline or torch says, and the kind of any other error."""
+    text = " ".join(str(error).split())[:300]
+    is_plain = isinstance(error, GenrelineError | RuntimeError | ValueError | TypeError)
+    return text if is_plain and text else f"{type(error).__name__}: {text}"
+
+
+def read_result(path: Path) -> dict[str, Any] | None:
+    """The result of a run, as it was written; None if there is none, or none that can be read."""
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return result if isinstance(result, dict) else None
+
+
 def _lasts(path: Path) -> bool:
-    return json.loads(path.read_text(encoding="utf-8"))["status"] in ("completed", "diverged")
+    """Whether there is a result that is kept, of a run that ended by itself."""
+    result = read_result(path) or {}
+    return result.get("status") in ("completed", "diverged") and bool(result.get("history"))
 
 
-@cache
-def _dataset(root: Path, features: str) -> Dataset:
-    """One load a process."""
-    return load_dataset(root, features)
+@lru_cache(maxsize=2)
+def dataset_of(root: Path, features: str, digest: str) -> Dataset:
+    """A dataset with this digest, one load a process. Raises DataError if it has another one by now."""
+    dataset = load_dataset(root, features)
+    if dataset.digest != digest:
+        raise DataError(f"{root}: has changed since the command began; run it again")
+    return dataset
 
 
 def load_results(jobs: Sequence[StudyRun]) -> list[tuple[StudyRun, dict[str, Any]]]:
     """The jobs that have a result, in their order, each with its result."""
-    return [(job, json.loads(job.path.read_text(encoding="utf-8"))) for job in jobs if job.path.exists()]
+    results = [(job, read_result(job.path)) for job in jobs]
+    return [(job, result) for job, result in results if result is not None]
 
 
 def write_table(jobs: Sequence[StudyRun]) -> list[dict[str, Any]]:

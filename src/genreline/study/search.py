@@ -13,19 +13,19 @@ import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from genreline.data.layout import Dataset, digest, load_dataset
+from genreline.data.layout import digest
 from genreline.errors import ConfigError, GenrelineError
 from genreline.files import json_text, write_text
 from genreline.parallel import map_unordered
-from genreline.study.spec import nested, problem_text, run_name
+from genreline.study.runner import dataset_of, read_result, reason_of
+from genreline.study.spec import named, nested, problem_text, run_name
 from genreline.train.config import Config, merge_settings, parse_config, read_settings
-from genreline.train.loop import fit
+from genreline.train.loop import fit, one_thread
 
 RUNS, BEST = "runs", "best.toml"
 
@@ -81,6 +81,8 @@ class Search(BaseModel):
     def _check(self) -> Self:
         if not self.space:
             raise ValueError("space: names no setting; write space.optimizer.lr = [0.01, 0.001], for example")
+        if "seed" in self.space:
+            raise ValueError("space.seed: is no setting to search for; say with seeds how many runs a trial has")
         ranges = [key for key, values in self.space.items() if isinstance(values, Range)]
         if self.method == "grid" and (ranges or self.trials):
             raise ValueError(f"a grid has lists of values and no trials{': ' if ranges else ''}{', '.join(ranges)}")
@@ -129,7 +131,18 @@ class _Run:
     config: Config
     root: Path
     device: str
+    data_digest: str
     path: Path
+
+    def figures(self) -> dict[str, Any] | None:
+        """Its result; None where there is none yet, or none that can be read."""
+        result = read_result(self.path)
+        return result if result is not None and "f1_macro" in result else None
+
+    @property
+    def done(self) -> bool:
+        """Whether it has a figure; a run that failed is tried again."""
+        return (self.figures() or {}).get("f1_macro") is not None
 
 
 def load_search(path: str | Path) -> SearchFile | None:
@@ -139,7 +152,7 @@ def load_search(path: str | Path) -> SearchFile | None:
     if "search" not in content:
         return None
     try:
-        return SearchFile.model_validate({"name": path.stem, **content})
+        return SearchFile.model_validate(named(path, content))
     except ValidationError as error:
         problems = "; ".join(dict.fromkeys(problem_text(each["loc"], each["msg"]) for each in error.errors()))
         raise ConfigError(f"{path}: {problems}") from error
@@ -171,9 +184,16 @@ def run_search(
         configs = [search.config(chosen, seed, epochs) for seed in range(search.search.seeds)]
         for features in {config.features for config in configs} - set(digests):
             digests[features] = digest(data, features)
-        names = [run_name(config, digests[config.features], device) for config in configs]
-        root = Path(data).absolute()
-        return [_Run(c, root, device, folder / RUNS / f"{n}.json") for c, n in zip(configs, names, strict=True)]
+        return [
+            _Run(
+                config,
+                Path(data).absolute(),
+                device,
+                digests[config.features],
+                folder / RUNS / f"{run_name(config, digests[config.features], device)}.json",
+            )
+            for config in configs
+        ]
 
     space = search.search
     n = space.seeds * (
@@ -184,7 +204,7 @@ def run_search(
     def results_of(batch: Sequence[Mapping[str, Any]]) -> list[Trial]:
         nonlocal n_done
         planned = [runs_of(chosen) for chosen in batch]
-        missing = [run for runs in planned for run in runs if not run.path.exists()]
+        missing = [run for runs in planned for run in runs if not run.done]
         n_done += sum(map(len, planned)) - len(missing)
         on_run(n_done, n)
         here = jobs == 1 and backend == "processes"
@@ -243,20 +263,18 @@ def _suggested(trial: Any, key: str, values: list[Any] | Range) -> Any:
 
 def _run(run: _Run) -> None:
     """Train once and keep the validation figures. What fails is a result that says so."""
-    import torch
-
-    torch.set_num_threads(1)
     result: dict[str, Any] = {"config": run.config.model_dump(mode="json")}
     try:
-        done = fit(run.config, _dataset(run.root, run.config.features), run.device)
-        if done.status == "interrupted":
-            raise KeyboardInterrupt
+        with one_thread():
+            done = fit(run.config, dataset_of(run.root, run.config.features, run.data_digest), run.device)
+        if done.interruption:
+            raise done.interruption
         if not done.best_epoch:
             raise GenrelineError("no epoch had a finite loss")
         best = done.history[done.best_epoch - 1]
         result |= {"best_epoch": done.best_epoch, "f1_macro": best.val_f1_macro, "loss": best.val_loss}
-    except (GenrelineError, RuntimeError, ValueError, TypeError) as error:
-        result |= {"f1_macro": None, "reason": " ".join(str(error).split())[:300]}
+    except Exception as error:
+        result |= {"f1_macro": None, "reason": reason_of(error)}
     write_text(run.path, json_text(result))
 
 
@@ -266,15 +284,10 @@ def _in_this_process(runs: Sequence[_Run]) -> Generator[tuple[_Run, None], None,
         yield run, None
 
 
-@cache
-def _dataset(root: Path, features: str) -> Dataset:
-    return load_dataset(root, features)
-
-
 def _trial(chosen: Mapping[str, Any], runs: Sequence[_Run]) -> Trial:
-    results = [json.loads(run.path.read_text(encoding="utf-8")) for run in runs]
-    if failed := next((each for each in results if each["f1_macro"] is None), None):
-        return Trial(chosen, None, 0.0, failed["reason"])
+    results = [run.figures() or {} for run in runs]
+    if failed := next((each for each in results if each.get("f1_macro") is None), None):
+        return Trial(chosen, None, 0.0, failed.get("reason", "its result is gone"))
     figures = [each["f1_macro"] for each in results]
     return Trial(chosen, statistics.mean(figures), statistics.stdev(figures) if len(figures) > 1 else 0.0)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from genreline.files import json_text
 from genreline.study import plots
 from genreline.study.page import Page, count_text
 from genreline.study.records import RunRecord, digests_of
@@ -40,6 +41,9 @@ from genreline.train.metrics import per_class
 
 Pairs = dict[str, tuple[float, float]]
 """For each variant by name: the published figure, and the one found here."""
+
+
+_OF_TRAIN_LOSS = ("augment", "augmentation", "label_smoothing", "class_balance", "source_balance", "distillation")
 
 
 def study_heading(study: Study) -> str:
@@ -196,15 +200,22 @@ def _of_best(entries: list[VariantResult], best: VariantResult) -> str:
     share = mean_of(best, accuracy_of)
     text = (
         f"Best by validation: {_full_name(best)}, test macro F1 {spread_text(best.values(f1_of).values())}, accuracy "
-        f"{spread_text(best.values(accuracy_of).values())}. {size} test samples alone make such an accuracy uncertain "
-        f"by ±{1.96 * math.sqrt(share * (1 - share) / size):.3f} (95%)."
+        f"{spread_text(best.values(accuracy_of).values())}. {size} independent test samples leave such an accuracy "
+        f"uncertain by ±{1.96 * math.sqrt(share * (1 - share) / size):.3f} (95%); seconds of one track are not "
+        "independent, so it is more."
     )
     others = [entry for entry in entries if entry is not best and entry.completed]
     if not others:
         return text
     second = best_entry(others)
+    if second.which != best.which:  # of one run, the best snapshot is chosen by these very figures
+        return text
     (verdict,) = compare([best], second, val_f1_of)
     behind = f"{_full_name(second)} is second, {abs(verdict.difference):.3f} of validation macro F1 behind"
+    if verdict.difference < 0:
+        behind = f"{_full_name(second)} is {-verdict.difference:.3f} of validation macro F1 ahead, but of fewer seeds"
+    if not verdict.n:
+        return f"{text} {_full_name(second)} is second; they have no seed in common."
     if verdict.difference == 0:
         return f"{text} {_full_name(second)} has the same validation macro F1."
     if verdict.n < MIN_SEEDS:
@@ -510,7 +521,8 @@ def _changes_time(entries: Iterable[VariantResult]) -> bool:
 
 
 def _changes_gap(entries: Iterable[VariantResult]) -> bool:
-    """Whether weight decay or dropout set the entries apart."""
+    """Whether weight decay or dropout set the entries apart, and nothing that makes their train losses two things."""
     configs = [run.config for entry in entries for run in entry.runs]
     apart = {(c.get("model", {}).get("dropout"), c.get("optimizer", {}).get("weight_decay")) for c in configs}
-    return len(apart) > 1
+    objectives = {json_text([c.get(key) for key in _OF_TRAIN_LOSS]) for c in configs}
+    return len(apart) > 1 and len(objectives) == 1

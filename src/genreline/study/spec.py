@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import resources
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -47,7 +47,7 @@ class Variant(BaseModel):
     published_f1: tuple[float, ...] = ()
     published_last_f1: tuple[float, ...] = ()
     published_accuracy: tuple[float, ...] = ()
-    published_seconds: tuple[float, ...] = ()
+    published_seconds: tuple[Annotated[float, Field(gt=0)], ...] = ()
 
     @property
     def name(self) -> str:
@@ -98,6 +98,8 @@ class Study(BaseModel):
         for key, values in _leaves(self.grid):
             if not isinstance(values, list) or not values:
                 raise ValueError(f"grid.{key}: a grid has a list of values for each setting, as lr = [0.1, 0.01]")
+        if any("seed" in settings for settings in (self.settings, self.grid, *(v.settings for v in self.variants))):
+            raise ValueError("seed: each run has its own; say how many there are with seeds")
         return self
 
     def points(self) -> "list[Point]":
@@ -180,7 +182,7 @@ def load_study(name_or_file: str | Path) -> Study:
     if not path.is_file():
         raise ConfigError(f"{name_or_file}: no such study or file; the studies are {', '.join(shipped_studies())}")
     try:
-        study = Study.model_validate({"name": path.stem, **read_settings(path)})
+        study = Study.model_validate(named(path, read_settings(path)))
     except ValidationError as error:
         problems = "; ".join(problem_text(each["loc"], each["msg"]) for each in error.errors())
         raise ConfigError(f"{path}: {problems}") from error
@@ -190,6 +192,15 @@ def load_study(name_or_file: str | Path) -> Study:
         if (first := seen.setdefault(name, point)) is not point:
             raise ConfigError(f"{path}: {first.name} and {point.name} have the same settings; remove one of them")
     return study
+
+
+def named(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """What a study's or search's file says, and its name: the file's. Raises ConfigError for a name inside it."""
+    if "name" in settings:
+        raise ConfigError(f"{path}: name: a study is named by its file; leave it out")
+    if path.stem.startswith("."):  # of `...toml` it is `..`, the folder above
+        raise ConfigError(f"{path}: results go to a folder with the file's name, which begins with a dot; rename it")
+    return {"name": path.stem, **settings}
 
 
 def problem_text(location: Sequence[int | str], message: str) -> str:

@@ -6,6 +6,7 @@ are exactly those of its steps 1.2 and 2.4. What does not change the result (dev
 
 import hashlib
 import json
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -128,6 +129,14 @@ class StartConfig(_Settings):
     """Train that last layer alone, on embeddings that are computed once."""
 
 
+def _finite_arguments(config: Any) -> Any:
+    """What pydantic checks of fields, of the arguments that a torch class takes: a number is one."""
+    for name, value in (config.model_extra or {}).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name}: {value} is not a finite number")
+    return config
+
+
 class OptimizerConfig(BaseModel):
     """A class of torch.optim by name (capitals do not matter), its learning rate, and any other argument of it."""
 
@@ -136,6 +145,8 @@ class OptimizerConfig(BaseModel):
     name: _OptimizerName = "SGD"
     lr: float = Field(default=0.002, gt=0)
 
+    _check_arguments = model_validator(mode="after")(_finite_arguments)
+
 
 class SchedulerConfig(BaseModel):
     """A class of torch.optim.lr_scheduler by name (capitals do not matter), and any argument that it takes (3.4)."""
@@ -143,6 +154,8 @@ class SchedulerConfig(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
     name: _SchedulerName
+
+    _check_arguments = model_validator(mode="after")(_finite_arguments)
 
 
 class Config(_Settings):

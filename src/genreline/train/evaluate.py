@@ -49,10 +49,10 @@ def figures_of(model: Model, split: Split, logits: Tensor, targets: Tensor) -> d
     """The figures of a set's predictions, as `predict_split` returns them.
 
     Returns:
-        loss, f1_macro, accuracy, classes, confusion_matrix (truth in rows), per_class, n; and, where the set has
-        tracks and each has one label, by_track: the same figures with each track as one sample, predicted by its mean
-        probabilities. Of a multi-label model also mean_average_precision, and in per_class average_precision and
-        threshold.
+        loss (of the logits as they are, before the calibration), f1_macro, accuracy, classes, confusion_matrix (truth
+        in rows), per_class, n; and, where the set has tracks and each has one label, by_track: the same figures with
+        each track as one sample, predicted by its mean probabilities. Of a multi-label model also
+        mean_average_precision, and in per_class average_precision and threshold.
     """
     if model.calibration.is_multi_label:
         return _label_figures(model, split, logits, targets)
@@ -89,8 +89,7 @@ def _label_figures(model: Model, split: Split, logits: Tensor, targets: Tensor) 
             "n": len(truth),
         }
 
-    scaled = logits / model.calibration.temperature
-    loss = nn.functional.binary_cross_entropy_with_logits(scaled, targets)
+    loss = nn.functional.binary_cross_entropy_with_logits(logits, targets)
     found = {"classes": list(model.classes), **figures(truth, probabilities, float(loss))}
     if split.tracks is not None and _tracks_have_one_label(split.labels, split.tracks["track"]):
         labels, means = mean_by_track(truth, probabilities, split.tracks["track"])

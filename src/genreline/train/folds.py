@@ -49,7 +49,7 @@ def cross_validate(
         CheckpointError: a state is damaged, or that of other settings, data, folds or device.
         DataError: a run's loss was no number. KeyboardInterrupt: Ctrl-C, in any of the runs.
     """
-    for number, fold in enumerate(list(fold_datasets(dataset, pool, numbers)), start=1):
+    for number, fold in enumerate(fold_datasets(dataset, pool, numbers), start=1):
         run = fit(
             config,
             fold,
@@ -57,8 +57,8 @@ def cross_validate(
             lambda epoch, number=number: on_epoch(number, epoch),  # type: ignore[misc]
             _state_file(folder, number),
         )
-        if run.status == "interrupted":
-            raise KeyboardInterrupt
+        if run.interruption:
+            raise run.interruption
         if not run.best_epoch:
             raise DataError(f"folds: fold {number} had no epoch with a finite loss; lower optimizer.lr")
         known = classes_of(fold.val)  # a threshold of a class that is not there was not fitted
@@ -82,13 +82,18 @@ def fit_whole(
 
     Args:
         folder: where the state of its run is kept, as by `cross_validate`.
+
+    Raises:
+        DataError: the run's loss was no number. KeyboardInterrupt: Ctrl-C.
     """
     epochs = round(statistics.median(fold.best_epoch for fold in folds))
     whole = dataclasses.replace(dataset, splits={**dataset.splits, "train": pool})
     settings = config.model_copy(update={"epochs": epochs, "patience": None})
     run = fit(settings, whole, device, on_epoch, _state_file(folder, len(folds) + 1))
-    if run.status == "interrupted":
-        raise KeyboardInterrupt
+    if run.interruption:
+        raise run.interruption
+    if run.status == "diverged":
+        raise DataError("folds: the run on all rows had no finite loss; lower optimizer.lr")
     metrics = {"folds": {"n_folds": len(folds), **spreads(folds)}}
     fitted = {name: [fold.thresholds[name] for fold in folds if name in fold.thresholds] for name in run.thresholds}
     thresholds = {name: statistics.mean(each or [0.5]) for name, each in fitted.items()}
@@ -202,18 +207,21 @@ def _dealt(groups: NDArray[Any], has: NDArray[np.bool_], n_folds: int, seed: int
 def fold_datasets(dataset: Dataset, pool: Split, numbers: NDArray[np.int64]) -> Iterator[Dataset]:
     """For each fold a dataset with it as the test set, the next one as the validation set, and the others to train on.
 
-    The digest of each names its rows, too.
+    Each is a copy of the pool's rows, made when it is its turn. Its digest names its rows, too.
 
     Raises:
-        DataError: a fold's training set lacks a class, because one group holds most of it.
+        DataError: before the first one: a fold's training set lacks a class, because one group holds most of it.
     """
     n_folds = int(numbers.max()) + 1
-    for fold in range(n_folds):
-        is_test, is_val = numbers == fold, numbers == (fold + 1) % n_folds
+    tested = [numbers == fold for fold in range(n_folds)]
+    validated = [*tested[1:], tested[0]]
+    for fold, out in enumerate(np.logical_or(tested, validated)):
+        there = classes_of(dataclasses.replace(pool, labels=pool.labels[~out]))
+        if missing := sorted(set(dataset.classes) - set(there)):
+            raise DataError(f"folds: fold {fold + 1} leaves no {', '.join(missing)} to train on; take other folds")
+    for fold, (is_test, is_val) in enumerate(zip(tested, validated, strict=True)):
         chosen = {"train": ~(is_test | is_val), "val": is_val, "test": is_test}
         splits = {name: rows_of(pool, rows) for name, rows in chosen.items()}
-        if missing := sorted(set(dataset.classes) - set(classes_of(splits["train"]))):
-            raise DataError(f"folds: fold {fold + 1} leaves no {', '.join(missing)} to train on; take other folds")
         digest = hashlib.sha256(f"{dataset.digest} {fold}".encode() + numbers.tobytes()).hexdigest()
         yield dataclasses.replace(dataset, splits=splits, digest=digest)
 

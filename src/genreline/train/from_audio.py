@@ -7,6 +7,7 @@ from pathlib import Path
 
 from genreline.data.layout import load_dataset
 from genreline.data.prepare import Step, prepare
+from genreline.errors import GenrelineError
 from genreline.train.checkpoint import Model, save_model
 from genreline.train.loop import Epoch, fit
 from genreline.train.recipes import choose_recipe, configure, recipe_settings
@@ -42,7 +43,8 @@ def train_folder(
         The model, with its validation figures in `metrics`. The test set, a fifth of the recordings, is not read.
 
     Raises:
-        DataError: folders that will not do. ConfigError: no such recipe or device.
+        DataError: folders that will not do. ConfigError: no such recipe or device. GenrelineError: the training's loss
+        was no number. KeyboardInterrupt: Ctrl-C; nothing is written then.
     """
     with ExitStack() as stack:
         place = dataset or stack.enter_context(tempfile.TemporaryDirectory(prefix="genreline-"))
@@ -50,7 +52,12 @@ def train_folder(
         settings = recipe_settings(recipe) if recipe else choose_recipe(place)[0]
         config = configure(settings, [f"seed={seed}"])
         data = load_dataset(place, config.features)
-        model = Model.from_fit(fit(config, data, device, on_epoch), data)
+        run = fit(config, data, device, on_epoch)
+        if run.interruption:
+            raise run.interruption
+        if not run.best_epoch:
+            raise GenrelineError(f"{music}: no epoch of the training had a finite loss; choose another recipe")
+        model = Model.from_fit(run, data)
         if out is not None:
             save_model(model, out)
     return model

@@ -147,6 +147,7 @@ class FitResult:
         history: an Epoch for each epoch that was completed.
         status: "diverged" if a loss was NaN or infinite (the run ends there), "interrupted" by Ctrl-C.
         thresholds: by class, of the snapshot of a multi-label run, fitted on the validation set.
+        interruption: what ended an interrupted run, for its caller to raise.
     """
 
     config: Config
@@ -156,6 +157,7 @@ class FitResult:
     best_epoch: int = 0
     status: Literal["completed", "diverged", "interrupted"] = "completed"
     thresholds: dict[str, float] = field(default_factory=dict)
+    interruption: KeyboardInterrupt | None = None
 
 
 def fit(
@@ -220,7 +222,7 @@ def fit(
         schedule.after_batch()
         average.update()
 
-    with _threads_for(config), _deterministic(device):
+    with one_thread(config.model.name == "fnn"), _deterministic(device):
         try:
             for number in range(len(run.history) + 1, config.epochs + 1):
                 start, lr = time.perf_counter(), float(optimizer.param_groups[0]["lr"])
@@ -248,10 +250,10 @@ def fit(
                     history = [asdict(epoch) for epoch in run.history]
                     best = {"best_epoch": run.best_epoch, "best_f1": best_f1, "best_weights": best_weights}
                     state.keep(state_file, {"history": history, **best})
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interruption:
             if not run.history:
                 raise
-            run.status = "interrupted"
+            run.status, run.interruption = "interrupted", interruption
     run.last_network = average.network.cpu().eval()
     run.network = copy.deepcopy(run.last_network)
     run.network.load_state_dict(best_weights)
@@ -337,10 +339,10 @@ def _new_network(config: Config, dataset: Dataset, device: str, on_rows: OnRows)
 
 
 @contextlib.contextmanager
-def _threads_for(config: Config) -> Iterator[None]:
-    """One thread for the small network: sharing its microseconds of work with a second one costs more than it saves."""
+def one_thread(is_wanted: bool = True) -> Iterator[None]:
+    """One thread of torch's meanwhile: for a small network, sharing microseconds of work costs more than it saves."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1 if config.model.name == "fnn" else before)
+    torch.set_num_threads(1 if is_wanted else before)
     try:
         yield
     finally:

@@ -95,17 +95,23 @@ def configure(settings: dict[str, Any], overrides: Iterable[str] = (), where: st
         return parse_config(settings, where)
     if start.get("freeze"):
         for override in overrides:
-            if override.partition("=")[0].partition(".")[0] in _OF_EPOCHS:
-                raise ConfigError(
-                    f"--set {override}: a frozen network has a last layer to fit, at once, and no use for it; "
-                    "name a recipe that trains all of the network, as --recipe resnet"
-                )
+            check_of_frozen([override.partition("=")[0].partition(".")[0]], f"--set {override}")
     model = load_model(str(start["model"])).config
     complete: dict[str, Any] = started_settings(model)
     if isinstance(model.model, ResNetConfig):
         complete["model"]["every_block"] = True
     merge_settings(complete, settings)
     return parse_config(complete, where)
+
+
+def check_of_frozen(keys: Iterable[str], where: str) -> None:
+    """ConfigError if one of the settings is of epochs, which a frozen network does not have."""
+    for key in keys:
+        if key in _OF_EPOCHS:
+            raise ConfigError(
+                f"{where}: a frozen network has a last layer to fit, at once, and no use for {key}; name a recipe that "
+                "trains all of the network, as --recipe resnet"
+            )
 
 
 def _read(path: Path) -> Recipe:
