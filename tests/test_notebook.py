@@ -1,5 +1,6 @@
 """The notebook: every step of the assignment has its section, and it runs from a clean kernel."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import jupytext
 import nbformat
 import pytest
 from nbclient import NotebookClient
+
+import genreline
 
 from .conftest import write_course
 
@@ -57,6 +60,19 @@ def test_the_committed_notebook_is_a_complete_run_of_the_source(source, committe
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
     studies = str(outputs).count("data:image/png;base64,")  # within a study's section
     assert len(pictures) + studies > 30
+
+
+def test_the_functions_that_it_shows_are_todays(committed):
+    shown = 0
+    for cell in committed.cells:
+        names = re.findall(r"inspect\.getsource\((?:genreline\.)?(\w+)\)", cell.source)
+        sources = [
+            output.data["text/plain"] for output in cell.get("outputs", []) if "text/latex" in output.get("data", {})
+        ]
+        for name, source in zip(names, sources, strict=True):
+            assert source.rstrip() == inspect.getsource(getattr(genreline, name)).rstrip()
+            shown += 1
+    assert shown >= 3
 
 
 def test_it_runs_from_a_clean_kernel(source, tmp_path, monkeypatch):
