@@ -25,7 +25,7 @@ from uvicorn.server import ServerState
 
 from genreline.web.app import create_app
 from genreline.web.limits import Limits
-from genreline.web.security import HEADERS, careful_protocol
+from genreline.web.security import HEADERS, careful_protocol, household, is_trusted
 
 pytestmark = pytest.mark.slow
 
@@ -407,6 +407,49 @@ def test_more_connections_than_there_may_be_are_turned_away(strict, eventually):
     eventually(lambda: httpx.get(f"{strict.url}/healthz").status_code == 200)
 
 
+def test_one_address_cannot_take_all_connections(start_service, eventually):
+    service = start_service(workers=1, connections=20, connections_per_client=4)
+    idle = [service.connect("127.0.0.5") for _ in range(30)]
+    try:
+        for connection in idle[4:]:
+            assert until_closed(connection) == b""
+        with service.connect("127.0.0.9") as connection:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            assert until_closed(connection).startswith(b"HTTP/1.1 200 ")
+        behind_a_proxy = [service.connect() for _ in range(10)]  # which 127.0.0.1 is trusted to be
+        assert httpx.get(f"{service.url}/healthz").status_code == 200
+        for connection in behind_a_proxy:
+            connection.close()
+    finally:
+        for connection in idle:
+            connection.close()
+    assert service.log.count("more connections than there may be") < 10  # not one for each
+
+
+def test_an_address_is_that_of_one_customer():
+    assert household("1.2.3.4") == household("::ffff:1.2.3.4") == "1.2.3.4"
+    assert household("2001:db8::1") == household("2001:db8::ffff") == "2001:db8::/64"
+    assert household("unix:/run/proxy") == "unix:/run/proxy"
+    assert is_trusted("10.1.2.3", "127.0.0.1, 10.0.0.0/8")
+    assert is_trusted("1.2.3.4", "*")
+    assert not is_trusted("1.2.3.4", ["127.0.0.1", "/run/proxy"])
+
+
+def test_a_flood_of_empty_messages_is_ended(strict):
+    with strict.connect() as connection:
+        connection.sendall(
+            b"GET /v1/live?rate_hz=8000 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        assert connection.recv(16).startswith(b"HTTP/1.1 101 ")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(1000):
+                connection.sendall(b"\x82\x80\0\0\0\0" * 100)
+        answer = until_closed(connection)
+    assert b"the sound comes in more than 200 messages a second" in answer or answer == b""
+    assert httpx.get(f"{strict.url}/healthz").status_code == 200
+
+
 # Names ---------------------------------------------------------------------------------------------------------------
 
 
@@ -502,6 +545,7 @@ def test_a_hostile_title_stays_a_title(service, title, accept):
         {"Sec-Fetch-Site": "same-site", "Origin": "http://127.0.0.1:1"},
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
     ],
 )
 def test_another_sites_page_cannot_post(strict, song, headers):

@@ -104,6 +104,20 @@ def with_pool(limits, work):
         thread.submit(asyncio.run, start_work_stop()).result()
 
 
+def test_a_job_that_is_cancelled_while_it_is_handed_over_frees_its_worker(stand_in):
+    """A worker that waits for the rest of a job hears of nothing else."""
+
+    async def work(pool):
+        pids = pool.pids
+        async with pool.job(listen(b"x" * 50_000_000)):
+            while not pool.running:
+                await asyncio.sleep(0)
+        assert (await last_answer(pool, listen(b"")))["event"] == "done"
+        assert (pool.pids, pool.replaced) == (pids, 0)
+
+    with_pool(Limits(workers=1), work)
+
+
 async def until(condition):
     async with asyncio.timeout(120):
         while not condition():

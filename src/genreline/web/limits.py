@@ -14,8 +14,10 @@ class Limits:
             disk; one more is answered with 503.
         per_client: those of one address; one more is answered with 429.
         connections: open at once, whatever they do; one more is answered with 503.
+        connections_per_client: those of one address, unless it is a trusted proxy's; one more is closed.
         max_bytes: of a request's body, or of what a URL leads to.
-        max_timeline_bytes: of a timeline that is to be rendered (an hour takes less than 2 MB).
+        max_timeline_bytes: of a timeline that is to be rendered (an hour of eight classes takes less than 2 MB).
+        fetch_wait_s: seconds that a URL may wait until others have been fetched.
         max_duration_s: of a sound.
         max_samples: of a sound, in all its channels, as the file has them; these take about 20 s to decode (an hour of
             stereo at 96 kHz has 0.7 billion).
@@ -36,12 +38,14 @@ class Limits:
     admitted: int = 64
     per_client: int = 16
     connections: int = 256
+    connections_per_client: int = 64
     max_bytes: int = 100_000_000
-    max_timeline_bytes: int = 16_000_000
+    max_timeline_bytes: int = 8_000_000
     max_duration_s: int = 3600
     max_samples: int = 1_200_000_000
     job_timeout_s: float = 120
     job_memory_bytes: int = 512_000_000
+    fetch_wait_s: float = 20
     fetch_timeout_s: float = 120
     public_urls_only: bool = True
     header_timeout_s: float = 10

@@ -230,11 +230,15 @@ class Pool:
     async def _have_done(self, process: Process, job: Job) -> None:
         self.running += 1
         begin = time.monotonic()
+        header = {**job.header, "processor_s": self._limits.job_timeout_s + _GRACE_S}
+        sending = self._spawn(process.send(header, job.payload))
         try:
             async with asyncio.timeout(self._limits.job_timeout_s):
-                await self._talk(process, job)
+                await self._talk(process, job, sending)
             self._idle.put_nowait(process)
         except asyncio.CancelledError:
+            # A worker that waits for the rest of its job, which is there already, cannot hear that it is cancelled.
+            await asyncio.wait({sending}, timeout=_CANCEL_TIMEOUT_S)
             self._spawn(self._recover(process))
             raise
         except TimeoutError:
@@ -248,13 +252,15 @@ class Pool:
             job.put(_error(422, why or f"{job.header['name']}: broke the decoder; convert it to another format"))
             self._spawn(process.kill())
         finally:
+            if not sending.cancel() and not sending.cancelled():
+                sending.exception()  # which asyncio would log if nobody took it
             self.running -= 1
             job.seconds = time.monotonic() - begin
             job.put(None)
 
-    async def _talk(self, process: Process, job: Job) -> None:
+    async def _talk(self, process: Process, job: Job, sending: asyncio.Task[None]) -> None:
         with contextlib.suppress(_BrokenError):  # it may have reported the reason before it ended
-            await process.send({**job.header, "processor_s": self._limits.job_timeout_s + _GRACE_S}, job.payload)
+            await asyncio.shield(sending)
         while (answer := await process.answer())["event"] != "end":
             if answer["event"] == "crash":  # it could still report the reason
                 raise _BrokenError(answer["detail"])

@@ -9,9 +9,11 @@ import logging
 import socket
 import struct
 import sys
+import time
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,9 +27,9 @@ from genreline.web.limits import Limits
 from genreline.web.problems import Problem, overloaded, response_to
 
 _SEND_BUFFER = 65_536
+_READ_BYTES = 16_384  # at a time: what one client sends in tiny pieces must not keep the others waiting
 _MOST_FRAMES = 1000  # of one message
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-_last_said_s = float("-inf")
 
 log = logging.getLogger("genreline.web")
 
@@ -84,7 +86,10 @@ def _is_foreign(scope: Scope) -> bool:
     if site := headers.get("sec-fetch-site"):  # sent by browsers
         return site not in ("same-origin", "none")
     origin = headers.get("origin")  # a browser where the page did not come by https nor from this machine
-    return origin is not None and urlsplit(origin).netloc != headers.get("host", "")
+    try:
+        return origin is not None and urlsplit(origin).netloc != headers.get("host", "")
+    except ValueError:  # it is no URL
+        return True
 
 
 class KnownHosts:
@@ -184,13 +189,18 @@ class Clients:
             self._jobs += Counter()  # forgets those at zero
 
 
+@lru_cache(maxsize=4096)
 def household(address: str) -> str:
     """The address, or for IPv6 its network of 64 bits, all of which one customer has."""
     try:
         parsed = ip_address(address)
     except ValueError:  # a Unix socket, or a proxy's text
         return address
-    return str(ip_network((address, 64), strict=False)) if isinstance(parsed, IPv6Address) else address
+    if not isinstance(parsed, IPv6Address):
+        return address
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(ip_network((address, 64), strict=False))
 
 
 def most_files() -> int:
@@ -203,20 +213,44 @@ def most_files() -> int:
     return 2**20 if most == resource.RLIM_INFINITY else most
 
 
+class _Seldom:
+    """Logs a warning at most once a second: who fills the service must not fill the log, too."""
+
+    def __init__(self) -> None:
+        self._last_s = float("-inf")
+
+    def warn(self, text: str, *values: object) -> None:
+        if time.monotonic() - self._last_s >= 1:
+            self._last_s = time.monotonic()
+            log.warning(text, *values)
+
+
+_exhausted, _crowded = _Seldom(), _Seldom()
+
+
 def log_briefly(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """A loop's exception handler that logs exhausted files or memory in at most one line a second."""
-    global _last_said_s
     error = context.get("exception")
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-        if loop.time() - _last_said_s >= 1:
-            _last_said_s = loop.time()
-            log.warning("no connection could be accepted (%s)", error.strerror)
+        _exhausted.warn("no connection could be accepted (%s)", error.strerror)
     else:
         loop.default_exception_handler(context)
 
 
+def is_trusted(address: str, allowed: str | list[str]) -> bool:
+    """Whether it is that of a proxy which names its clients: among uvicorn's `forwarded_allow_ips`, `*` is all."""
+    names = allowed.split(",") if isinstance(allowed, str) else allowed
+    for name in map(str.strip, names):
+        try:
+            if name in ("*", address) or ip_address(address) in ip_network(name, strict=False):
+                return True
+        except ValueError:  # a Unix socket's path
+            pass
+    return False
+
+
 async def _turn_away(scope: Scope, receive: Receive, send: Send) -> None:
-    log.warning("more connections than there may be")
+    _crowded.warn("more connections than there may be")
     await response_to(overloaded())(scope, receive, send)
 
 
@@ -264,7 +298,8 @@ def careful_socket(limits: Limits) -> type[WebSocketsSansIOProtocol]:
 def careful_protocol(limits: Limits) -> type[H11Protocol]:
     """uvicorn's HTTP protocol, which drops a connection that sends no headers in time, or does not read its answer.
 
-    It also keeps the limit of connections: uvicorn's own (`limit_concurrency`) answers in plain text.
+    It also keeps the limits of connections, of all clients and of each: uvicorn's own (`limit_concurrency`) answers in
+    plain text. A proxy that is trusted to name its clients may have all of them.
     """
 
     most_open = min(2 * limits.connections + 64, most_files() // 2)
@@ -275,7 +310,9 @@ def careful_protocol(limits: Limits) -> type[H11Protocol]:
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            if len(self.connections) > most_open:
+            transport.max_size = _READ_BYTES  # type: ignore[attr-defined]  # asyncio's, by its sockets' transport
+            if len(self.connections) > most_open or self._has_too_many():
+                _crowded.warn("more connections than there may be")
                 transport.abort()
                 return
             if sock := transport.get_extra_info(
@@ -326,6 +363,16 @@ def careful_protocol(limits: Limits) -> type[H11Protocol]:
                     self.transport.abort()
 
             self._stuck = self.loop.call_later(limits.idle_timeout_s, look)
+
+        def _has_too_many(self) -> bool:
+            """Whether this connection is one more than its client may have."""
+            address = self.client[0] if self.client else ""
+            if is_trusted(address, self.config.forwarded_allow_ips):
+                return False
+            mine = household(address)
+            clients = (getattr(each, "client", None) for each in self.connections)
+            n = sum(household(client[0]) == mine for client in clients if client)
+            return n > limits.connections_per_client
 
         def _is_serving(self) -> bool:
             cycle: Any = self.cycle

@@ -43,6 +43,7 @@ def serve(
     limits = limits or Limits()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     log.setLevel(logging.INFO)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # of clients' mistakes
     if sys.platform != "linux":
         log.warning("a decoder's memory is bounded on Linux only; do not offer this service to the public")
     config = uvicorn.Config(

@@ -46,11 +46,19 @@ class Service:
 
     @asynccontextmanager
     async def fetched(self, request: Request, url: str) -> AsyncIterator[Song]:
-        """The song that a URL leads to, which goes with the block. Raises Problem, 403 where no URLs are fetched."""
+        """The song that a URL leads to, which goes with the block.
+
+        Raises Problem: 403 where no URLs are fetched, 503 where others are for too long.
+        """
         if not self.allow_urls:
             raise Problem(403, "this service fetches no URLs; download the song and send the file")
         async with AsyncExitStack() as stack:
-            await cancel_on_disconnect(request, stack.enter_async_context(self._fetches.place(client_of(request))))
+            turn = stack.enter_async_context(self._fetches.place(client_of(request)))
+            try:
+                async with asyncio.timeout(self.limits.fetch_wait_s):  # proxies wait for so long, and then fail
+                    await cancel_on_disconnect(request, turn)
+            except TimeoutError as error:
+                raise overloaded() from error
             yield await cancel_on_disconnect(request, stack.enter_async_context(fetched(url, self.limits)))
 
     async def ask(self, kind: str, name: str, payload: bytes = b"", client: str = "", **options: Any) -> dict[str, Any]:

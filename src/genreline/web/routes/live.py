@@ -21,6 +21,7 @@ from genreline.web.service import Service, client_of
 
 RATES_HZ = range(8000, 192_001)
 _TITLE = "Recording"
+_MOST_MESSAGES_A_S = 200  # browsers send ten
 
 
 def live_routes(service: Service) -> APIRouter:
@@ -68,6 +69,7 @@ class _Recording:
         self._rows: list[list[float] | None] = []  # as workers send them; None is silence
         self._before: list[float] | None = None
         self._total = Job({"kind": "live"})
+        self._n_messages = 0
 
     async def recognize(self) -> None:
         """Recognize the sound until its end, which a text message announces. Raises Problem."""
@@ -86,12 +88,17 @@ class _Recording:
     async def _take_all(self) -> bool:
         """Take all messages, and recognize whole seconds; whether there was no more than is allowed."""
         loop = asyncio.get_running_loop()
-        waited_s = 0.0
+        start_s, waited_s = loop.time(), 0.0
         n_left = self._limits.max_duration_s * RATE_HZ
         while True:
             begin_s = loop.time()
             pcm = await self._message()
             waited_s += loop.time() - begin_s
+            self._n_messages += 1
+            if self._n_messages > _MOST_MESSAGES_A_S * (5 + loop.time() - start_s):
+                most = f"{_MOST_MESSAGES_A_S} messages a second"
+                raise Problem(422, f"the sound comes in more than {most}; send larger ones")
+            await asyncio.sleep(0)  # where the next message is there already, nobody else would have a turn
             waveform = self._resampled(pcm or b"", is_last=pcm is None)[:n_left]
             n_left -= len(waveform)
             self._waveform = np.concatenate([self._waveform, waveform])
