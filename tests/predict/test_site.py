@@ -103,7 +103,8 @@ def test_the_browser_finds_several_labels_as_python_does(site, open_page):
           const { thresholds } = calibration;
           const seconds = own.listSeconds(own.smooth(rows, calibration), rows, names, 4.5, thresholds);
           const overall = own.mean(seconds, names);
-          const runs = own.runsOf(seconds, names, thresholds);
+          const { stretchesOf } = await import("./stretches.js");
+          const runs = stretchesOf(seconds, names, true);
           const verdict = own.verdictOf(seconds, overall, calibration);
           return { runs, verdict, csv: own.toCsv(seconds, names, thresholds) };
         }""",

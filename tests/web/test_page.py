@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 DONE = "!document.querySelector('#downloads button').disabled"
+FITS = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"  # innerWidth grows on a phone
 DURATION_S = 12.5
 BUSY = {"status": 503, "content_type": "application/problem+json", "body": json.dumps({"detail": "all are busy"})}
 
@@ -66,6 +67,14 @@ def drop_link(page, url):
         }""",
         url,
     )
+
+
+def link_of(page, content):
+    """Follow a link that holds a timeline; of the fields of one second, those that are given replace others."""
+    packer = zlib.compressobj(9, wbits=-15)
+    letters = base64.urlsafe_b64encode(packer.compress(json.dumps(content).encode()) + packer.flush()).decode()
+    page.evaluate("(letters) => (location.hash = `timeline=${letters}`)", letters.rstrip("="))
+    page.locator("#verdict strong").wait_for()
 
 
 def words_of(timeline):
@@ -186,7 +195,7 @@ def test_a_failed_song_leaves_the_last_one(service, open_service, open_page, unt
     until(page, DONE)
     choose(page, b"no notes " * 100, "bad.mp3", "audio/mpeg")
     until(page, "document.getElementById('error').textContent")
-    assert page.locator("#error").inner_text().endswith("). The timeline of good is still here.")
+    assert page.locator("#error").inner_text().endswith("get it again. The timeline of good is still here.")
     assert page.locator("#title").inner_text() == "good"
     assert page.evaluate(DONE)
     open_page.harmless.append("status of 422")
@@ -281,11 +290,8 @@ def test_a_link_holds_several_labels_a_second(service, open_service, until):
         "peaks": [],
         "shares": np.rint(rows * 63).astype(int).ravel().tolist(),
     }  # fmt: skip
-    packer = zlib.compressobj(9, wbits=-15)
-    letters = base64.urlsafe_b64encode(packer.compress(json.dumps(content).encode()) + packer.flush()).decode()
     page = open_service(service, permissions=["clipboard-read", "clipboard-write"])
-    page.evaluate("(letters) => (location.hash = `timeline=${letters}`)", letters.rstrip("="))
-    page.locator("#verdict strong").wait_for()
+    link_of(page, content)
     assert timeline.verdict == "bass"
     assert page.locator("#verdict strong").inner_text().replace("\u00a0", " ") == "bass 55 %"
     assert page.locator(".timeline-run-label").all_inner_texts() == [run.label for run in timeline.runs()]
@@ -303,12 +309,67 @@ def test_a_link_holds_several_labels_a_second(service, open_service, until):
         assert Timeline.from_csv(file.read()).labels == timeline.labels
 
 
+def test_a_shared_run_is_as_sure_as_the_timelines(service, open_service):
+    """A last second of 0.3 s weighs as much as it lasts; and a class may be called anything."""
+    names, rows = ("constructor", "b"), np.array([[60, 3], [40, 23]]) / 63
+    timeline = Timeline(names, rows, 1.3, "Song", "m")
+    page = open_service(service)
+    link_of(page, {
+        "version": 1, "title": "Song", "model": "m", "duration_s": 1.3, "unsure_margin": 0, "classes": names,
+        "labels": [0, 0], "raw": [], "shares": [60, 3, 40, 23], "peaks": [],
+    })  # fmt: skip
+    shown = page.locator(".timeline-run-confidence").inner_text().replace("\u00a0", " ")
+    assert shown == f"{timeline.runs()[0].confidence:.0%}".replace("%", " %") == "88 %"
+    assert page.locator("#note").inner_text() == ""
+
+
+@pytest.mark.parametrize("width", [320, 360])
+def test_long_names_of_classes_fit_a_phone(service, open_service, until, width):
+    names = ["rock_metal_hardrock_and_everything_like_it", "piano", "voice", "drums"]
+    page = open_service(service, **{**PHONE, "viewport": {"width": width, "height": 640}}, locale="el")
+    link_of(page, {
+        "version": 1, "title": "Song", "model": "m" * 60, "duration_s": 40, "unsure_margin": 0, "classes": names,
+        "thresholds": [0.1] * 4, "means": [0.9] * 4, "labels": [15] * 40, "raw": [], "shares": [60] * 160, "peaks": [],
+    })  # fmt: skip
+    until(page, "document.querySelector('.timeline-known')?.getAttribute('d')")
+    page.locator(".timeline-slider").press("ArrowRight")
+    assert page.evaluate(FITS)
+    for each in page.locator(".timeline-zoom").all():
+        box = each.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+
+
+def test_the_way_back_to_ones_song_stays(service, open_service, until, song):
+    page = open_service(service, permissions=["clipboard-read", "clipboard-write"])
+    choose(page, song)
+    until(page, DONE)
+    page.click("#copy-link")
+    until(page, "location.hash")
+    assert page.locator("#songs").is_hidden()
+    page.locator(".example").first.click()
+    assert page.evaluate("location.hash") == ""  # it is another song's
+    page.locator("#list button").click()
+    assert page.locator("#title").inner_text() == "song"
+    assert page.locator("#songs").is_hidden()
+
+
+def test_more_songs_than_the_list_holds_are_told(service, open_service, until):
+    page = open_service(service)
+    page.evaluate(HOLD, "v1/timeline")
+    files = [{"name": f"{i}.wav", "mimeType": "audio/wav", "buffer": b"no notes"} for i in range(302)]
+    page.set_input_files("#file", files)
+    until(page, "document.getElementById('error').textContent.startsWith('The list holds 300 songs')")
+    assert page.locator("#list button").count() == 300
+
+
 HOSTILE_LINKS = [
     "!", b"", b"no deflated data", {"version": 2}, {"classes": ["a", "a"]}, {"labels": [2]}, {"labels": []},
     {"shares": [1]}, {"shares": [0, 0]}, {"shares": [1e9, 0]}, {"duration_s": 1e9}, {"peaks": ["<b>"]},
     {"raw": [[0]]}, {"title": 1}, {"thresholds": [0.5]}, {"thresholds": [0.5, 2]}, {"thresholds": "ab"},
     {"thresholds": [0, 0], "means": [0, 0], "labels": [4]},
-    {"thresholds": [0, 0], "means": [0, "x"]}, {"classes": ["silence", "b"]}, {"title": "x" * 10_000_000},
+    {"thresholds": [0, 0], "means": [0, "x"]}, {"thresholds": ["0", "0"], "means": [0, 0]}, {"unsure_margin": "0.1"},
+    {"unsure_margin": []}, {"classes": ["silence", "b"]}, {"title": "x" * 10_000_000},
 ]  # fmt: skip
 
 
@@ -506,7 +567,7 @@ def test_both_ribbons_are_in_sight_on_a_phone(service, open_service, until, song
         })"""
     )
     assert all(0 <= top < bottom <= 844 for top, bottom in sides), sides
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.evaluate(FITS)
     assert violations(page) == []
 
 
@@ -649,11 +710,12 @@ def test_axe_finds_nothing(service, open_service, until, song, settings):
     assert violations(page) == []
 
 
-def test_a_phone_shows_everything(service, open_service, until, song):
-    page = open_service(service, **PHONE)
+@pytest.mark.parametrize("width", [320, 360])
+def test_a_phone_shows_everything(service, open_service, until, song, width):
+    page = open_service(service, **{**PHONE, "viewport": {"width": width, "height": 740}})
     choose(page, song, "a_name_without_any_space_that_is_longer_than_the_screen_is_wide.wav")
     until(page, DONE)
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.evaluate(FITS)
     small = page.evaluate(
         """() => [...document.querySelectorAll("button, select, .button")].filter((each) => each.checkVisibility())
           .filter((each) => each.getBoundingClientRect().height < 40).map((each) => each.outerHTML)"""
@@ -680,6 +742,22 @@ def test_the_microphone_is_heard(service, open_service, until):
     assert page.locator("#title").inner_text() == "Recording"
     assert page.locator("#play").is_visible()
     assert page.locator("#runs button").count() >= 1
+
+
+def test_a_recording_goes_on_beside_an_example(service, open_service, until):
+    page = open_service(service, permissions=["microphone"])
+    page.click("#record")
+    until(page, "document.querySelector('.timeline-known')?.getAttribute('d')")
+    page.select_option("#model", "course-fnn")  # for the songs to come
+    page.locator(".example").first.click()
+    assert page.locator("#level").is_hidden()
+    assert page.locator("#play").is_visible()
+    page.click("#record")
+    until(page, "document.querySelector('#list .list-state')?.textContent.includes('%')")
+    assert page.locator("#title").inner_text() == "Medley"
+    page.locator("#list button").click()
+    assert page.locator("#title").inner_text() == "Recording"
+    assert page.locator("#error").inner_text() == ""
 
 
 def test_a_double_click_on_record_asks_for_one_microphone(service, open_service, open_page, until):
@@ -859,6 +937,7 @@ def test_a_link_is_heard(lax, open_service, until):
     page.fill("#url", f"{lax.url}/v1/examples/blues")
     page.click("#link button")
     until(page, DONE)
+    assert page.locator("#title").inner_text() == "blues"
     assert page.locator("#play").is_hidden()
     page.select_option("#second-model", "genres7-cnn")  # which has it fetched again
     until(page, "document.getElementById('agreement').textContent.includes('genres7-cnn')")

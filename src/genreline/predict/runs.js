@@ -1,4 +1,4 @@
-/* The list of a song's runs: stretches of consecutive seconds with one label. */
+/* The list of a song's runs: stretches of consecutive seconds with one label, as buttons. */
 
 import { make } from "./lanes.js";
 import { looksAt, swatch } from "./palette.js";

@@ -23,6 +23,7 @@ _PAGE = (
     "site_files/site.js",
     "site_files/recognize.js",
     *RENDERER,
+    "stretches.js",
     "timeline.css",
     "player.css",
 )

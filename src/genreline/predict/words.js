@@ -42,6 +42,10 @@ export function inWords(label, words = WORDS) {
 /** The labels of a whole song: its dominant genre, or all of a multi-label model's whose mean reaches their threshold. */
 export function songLabels({ dominant, overall, thresholds }) {
   if (!thresholds || dominant === SILENCE) return [dominant];
-  const { fround } = Math; // as in Python, which compares them as float32
-  return Object.keys(overall).filter((name) => fround(overall[name]) >= fround(thresholds[name]));
+  return Object.keys(overall).filter((name) => reaches(overall[name], thresholds[name]));
+}
+
+/** Whether a probability reaches a threshold: as Python compares them, as float32. */
+export function reaches(share, threshold) {
+  return Math.fround(share) >= Math.fround(threshold);
 }

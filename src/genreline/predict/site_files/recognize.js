@@ -1,9 +1,8 @@
 /* What stands before and after the graph, as audio/decode.py, audio/seconds.py, predict/context.py and timeline.py have
  * it: a file as a waveform, silence, a second's neighbours, means, runs and the verdict. */
 
-import { hasLabel } from "./lanes.js";
+import { reaches, SILENCE } from "./words.js";
 
-const SILENCE = "silence";
 const CANCELLED = 0.01; // of the channels' energy: an average with less is no longer the sound
 const CLEARLY = 2; // so much more energy lets a channel take another's place: changes back and forth would click
 const FINER = 6; // browsers decode to this many times the model's rate
@@ -146,34 +145,6 @@ export function verdictOf(seconds, overall, { unsure_margin, unsure_margins, thr
   return [first[0], isUnsure ? `unsure between ${words(first)} and ${words(second)}` : words(first)];
 }
 
-/** Equal consecutive labels as one stretch each; of a multi-label model the stretches of each label. */
-export function runsOf(seconds, classes, thresholds) {
-  if (isMultiLabel(thresholds)) {
-    const having = (name) => (row) => ({
-      ...row,
-      label: hasLabel(row.label, name) ? name : "",
-      confidence: row.probabilities[name] ?? 0,
-    });
-    return [...classes, SILENCE]
-      .flatMap((name) => stretchesOf(seconds.map(having(name))).filter((run) => run.label))
-      .sort((a, b) => a.start_s - b.start_s);
-  }
-  return stretchesOf(seconds);
-}
-
-function stretchesOf(seconds) {
-  const runs = [];
-  for (const { start_s, end_s, label, confidence } of seconds) {
-    if (runs.at(-1)?.label !== label) runs.push({ start_s, label, parts: [] });
-    runs.at(-1).end_s = end_s;
-    runs.at(-1).parts.push([end_s - start_s, confidence]);
-  }
-  return runs.map(({ parts, ...run }) => {
-    const total = sumOf(parts.map(([length]) => length));
-    return { ...run, confidence: sumOf(parts.map(([length, share]) => length * share)) / total };
-  });
-}
-
 /** The same columns as genreline's own CSV file has. */
 export function toCsv(seconds, classes, thresholds) {
   const isMany = isMultiLabel(thresholds); // whose seconds stand alone
@@ -191,11 +162,6 @@ export function toCsv(seconds, classes, thresholds) {
 /** Whether there are thresholds, by class: a second has every label that is at least so probable. */
 export function isMultiLabel(thresholds) {
   return Object.keys(thresholds ?? {}).length > 0;
-}
-
-/** Whether a probability reaches a threshold: as Python compares them, as float32. */
-function reaches(share, threshold) {
-  return Math.fround(share) >= Math.fround(threshold);
 }
 
 function best(row, classes, thresholds) {

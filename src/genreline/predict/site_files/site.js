@@ -3,11 +3,12 @@
 import * as ort from "./ort.wasm.min.mjs";
 import { PEAKS_PER_S } from "./outline.js";
 import { listRuns } from "./runs.js";
+import { stretchesOf } from "./stretches.js";
 import { Timeline } from "./timeline.js";
 import { percent } from "./words.js";
 import {
   decode, isMultiLabel, isSilent, listSeconds, mean,
-  peaksOf, runsOf, smooth, toCsv, verdictOf,
+  peaksOf, smooth, toCsv, verdictOf,
 } from "./recognize.js";
 
 const BATCH_S = 16; // seconds between two looks of the page at its reader
@@ -27,8 +28,7 @@ async function load() {
   return { ...model, session };
 }
 
-async function recognize(file) {
-  const mine = ++turn;
+async function recognize(file, mine) {
   byId("trouble").hidden = true;
   byId("csv").hidden = true;
   byId("song").hidden = false;
@@ -64,7 +64,7 @@ async function recognize(file) {
 
   const seconds = listSeconds(smooth(alone, model.calibration), alone, model.classes, durationS, thresholds);
   const overall = mean(seconds, model.classes);
-  const runs = runsOf(seconds, model.classes, thresholds);
+  const runs = stretchesOf(seconds, model.classes, isMultiLabel(thresholds));
   const [dominant, verdict] = verdictOf(seconds, overall, model.calibration);
   view.add(seconds);
   const hasThresholds = isMultiLabel(thresholds);
@@ -111,10 +111,11 @@ function complain(text) {
 }
 
 async function tryFile(file) {
+  const mine = ++turn;
   try {
-    await recognize(file);
+    await recognize(file, mine);
   } catch (error) {
-    complain(`${file.name} cannot be recognized here: ${error.message}`);
+    if (mine === turn) complain(`${file.name} cannot be recognized here: ${error.message}`);
   }
 }
 

@@ -8,7 +8,7 @@ import { inWords, percent, songLabels } from "./words.js";
 import { zipOf } from "./zip.js";
 
 const AT_ONCE = 2; // as many as a service usually works on
-const MOST_SONGS = 300;
+export const MOST_SONGS = 300;
 
 export class SongList {
   /** `recognize(song)` does so, and never throws; `onShow` gets the song that is chosen in the list. */
@@ -21,23 +21,25 @@ export class SongList {
     saveButton.addEventListener("click", () => this._save(onSaved).catch(onError));
   }
 
-  /** Take more songs, which wait for their turn. */
-  add(songs) {
-    for (const song of songs.slice(0, MOST_SONGS - this.songs.length)) {
+  /** Take more songs, which wait for their turn; those for which there is room. */
+  take(songs) {
+    const taken = songs.slice(0, MOST_SONGS - this.songs.length);
+    for (const song of taken) {
       this.songs.push(song);
       this._rows.set(song, this._rowOf(song));
       this._list.append(this._rows.get(song));
     }
-    this._section.hidden = this.songs.length < 2;
-    this._next();
+    return taken;
   }
 
   /** Show how far all of them are, and which one is shown. */
   update(shown) {
+    this._section.hidden = !this.songs.some((song) => song !== shown); // nothing but the way back to the shown song
     const waiting = this.songs.filter((song) => song.state === "waiting");
     for (const song of this.songs) {
       const button = this._rows.get(song).firstElementChild;
       button.setAttribute("aria-current", String(song === shown));
+      button.querySelector(".list-name").textContent = song.title; // which a link has once it is fetched
       const state = stateOf(song, waiting.indexOf(song) + 1);
       if (button.lastElementChild.textContent === state) continue;
       button.lastElementChild.textContent = state;
@@ -48,7 +50,8 @@ export class SongList {
     this._saveButton.disabled = !this.songs.some((song) => song.state === "done");
   }
 
-  _next() {
+  /** Recognize the songs that wait, a few at a time. */
+  begin() {
     while (this._running.size < AT_ONCE) {
       const song = this.songs.find(({ state }) => state === "waiting");
       if (!song) return;
@@ -56,7 +59,7 @@ export class SongList {
       this._running.add(song);
       this._recognize(song).finally(() => {
         this._running.delete(song);
-        this._next();
+        this.begin();
       });
     }
   }
@@ -64,13 +67,12 @@ export class SongList {
   _rowOf(song) {
     const button = document.createElement("button");
     button.type = "button";
-    const [look, name, state] = ["look", "name", "state"].map((part) => {
+    const cells = ["look", "name", "state"].map((part) => {
       const cell = document.createElement("span");
       cell.className = `list-${part}`;
       return cell;
     });
-    name.textContent = song.title;
-    button.append(look, name, state);
+    button.append(...cells);
     button.addEventListener("click", () => this._onShow(song));
     const row = document.createElement("li");
     row.append(button);

@@ -1,7 +1,7 @@
 /* The page: choose songs, see them recognized, play them, and save their timelines. */
 
 import { showExamples } from "./examples.js";
-import { filesIn, SongList } from "./list.js";
+import { filesIn, MOST_SONGS, SongList } from "./list.js";
 import { keepPage } from "./offline.js";
 import { pictureOf } from "./picture.js";
 import { recordWith } from "./recorder.js";
@@ -51,6 +51,7 @@ byId("file").addEventListener("change", (event) => {
 
 for (const type of ["dragenter", "dragover", "dragleave", "drop"]) {
   document.addEventListener(type, async (event) => {
+    if (event.target.closest?.("input[type=url]")) return; // which takes text
     event.preventDefault();
     document.body.classList.toggle("dropping", type === "dragenter" || type === "dragover");
     if (type !== "drop") return;
@@ -75,10 +76,14 @@ recordWith(byId("record"), {
     if (recording.song === view.song) view.showLevel(level, second);
   },
   onFile: (file) => endRecording(file),
+  onFull: (minutes) => showError(new Problem(text.recordingFull(minutes))),
   onProblem: (sentence) => showError(new Problem(sentence)),
 });
 
-byId("model").addEventListener("change", () => view.song && !view.song.isShared && recognize(view.song));
+byId("model").addEventListener("change", () => {
+  const { song } = view;
+  if (song && !song.isShared && !song.isRecording) recognize(song);
+});
 
 byId("about").addEventListener("click", async () => {
   try {
@@ -102,10 +107,16 @@ function openLink(url) {
 /** Show a song that is recognized already. */
 function showReady(song, status) {
   showError(null);
-  view.show(song);
+  show(song);
   list.update(song);
   setDownloads(true);
   showStatus(status);
+}
+
+/** Show a song, whose link is not the one in the address bar. */
+function show(song) {
+  if (location.hash && !song.isShared) history.replaceState(null, "", location.pathname);
+  view.show(song);
 }
 
 // Recognizing ---------------------------------------------------------------------------------------------------------
@@ -115,11 +126,12 @@ async function start(songs) {
   if (!limits) await ready; // a song was chosen before the service answered
   if (!limits || !songs.length) return;
   showError(null);
-  for (const song of songs) if (song !== view.song) song.before ??= view.song;
-  if (location.hash) history.replaceState(null, "", location.pathname); // it is another song's
-  view.show(songs[0]);
-  list.add(songs);
+  const taken = list.take(songs);
+  for (const song of taken) if (song !== view.song) song.before ??= view.song;
+  if (taken.length) show(taken[0]);
+  list.begin();
   list.update(view.song);
+  if (taken.length < songs.length) showError(new Problem(text.tooManySongs(MOST_SONGS)));
 }
 
 async function recognize(song) {
@@ -147,7 +159,7 @@ function startRecording(rateHz) {
   const song = Object.assign(new Song({ name: text.recordingTitle }), { isRecording: true });
   view.playback.audio.pause();
   song.before = view.song;
-  view.show(song);
+  show(song);
   showError(null);
   setDownloads(false);
   showStatus(text.recording);
@@ -171,7 +183,8 @@ async function endRecording(file) {
   try {
     await live.done;
     song.result.summary.title = song.title; // in the page's language
-    list.add([song]);
+    list.take([song]);
+    list.update(view.song);
     if (view.song === song) choose(song);
   } catch {
     song.state = "waiting";
@@ -181,7 +194,7 @@ async function endRecording(file) {
 
 /** Show a song of the list. */
 function choose(song) {
-  view.show(song);
+  show(song);
   showError(song.error);
   setDownloads(song.state === "done");
   showStatus(song.state === "done" ? text.complete(song.result.model) : "");

@@ -2,16 +2,17 @@
 
 import { text } from "./strings.js";
 
-const MOST_MS = 600_000; // ends a forgotten recording
+const MOST_MINUTES = 10; // ends a forgotten recording
 const PROBLEMS = { NotFoundError: "noMicrophone", NotAllowedError: "deniedMicrophone" };
 
 /**
  * A button that records while it is pressed in.
  *
  * `onStart(rate_hz)`; then, about ten times a second, `onSamples(samples, level, second)`: Int16Array, mono; how loud they
- * are from 0 to 1; and when they end. At last `onFile(file)`, the whole recording. `onProblem` gets a sentence.
+ * are from 0 to 1; and when they end. At last `onFile(file)`, the whole recording; and `onFull(minutes)` if it ended by
+ * itself, after so many. `onProblem` gets a sentence.
  */
-export function recordWith(button, { onStart, onSamples, onFile, onProblem }) {
+export function recordWith(button, { onStart, onSamples, onFile, onFull, onProblem }) {
   let recording = null;
   let asking = false; // for the microphone, which a second click must not do
   if (!navigator.mediaDevices || !window.MediaRecorder) {
@@ -60,14 +61,22 @@ export function recordWith(button, { onStart, onSamples, onFile, onProblem }) {
       onFile(new File(pieces, `recording.${mine.mimeType.includes("mp4") ? "mp4" : "webm"}`, { type: mine.mimeType }));
     });
     mine.start();
-    const forgotten = setTimeout(() => mine.stop(), MOST_MS);
+    const forgotten = setTimeout(() => {
+      mine.stop();
+      onFull(MOST_MINUTES);
+    }, 60_000 * MOST_MINUTES);
     return mine;
   }
 
   /** Give the stream's samples once it is recorded. */
   async function listen(stream) {
     const context = new AudioContext();
-    await context.audioWorklet.addModule(new URL("capture.js", import.meta.url));
+    try {
+      await context.audioWorklet.addModule(new URL("capture.js", import.meta.url));
+    } catch (error) {
+      context.close();
+      throw error;
+    }
     const capture = new AudioWorkletNode(context, "capture", { numberOfOutputs: 0 });
     let length = 0;
     capture.port.onmessage = ({ data }) => {

@@ -7,9 +7,9 @@
 
 import { hasLabel, meanOf } from "./lanes.js";
 import { PEAKS_PER_S } from "./outline.js";
-import { runsOf } from "./ribbon.js";
 import { Problem } from "./service.js";
 import { Song } from "./song.js";
+import { stretchesOf } from "./stretches.js";
 import { text } from "./strings.js";
 import { SILENCE } from "./words.js";
 
@@ -39,7 +39,7 @@ export async function fragmentOf(song) {
     labels: seconds.map((second) => (thresholds ? several : place)(second.label)),
     raw: hasRaw ? seconds.map((second) => [place(second.label_raw), Math.round(STEPS * second.confidence_raw)]) : [],
     shares,
-    peaks: peaksOf(song, seconds.length),
+    peaks: loudnessOf(song, seconds.length),
   });
   const stream = new Blob([json]).stream().pipeThrough(new CompressionStream("deflate-raw"));
   const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
@@ -59,7 +59,8 @@ export async function songIn(fragment) {
   }
 }
 
-function peaksOf({ peaks, result }, nSeconds) {
+/** One peak a second, as a whole 63rd. */
+function loudnessOf({ peaks, result }, nSeconds) {
   const all = peaks ? Array.from(peaks) : result.seconds.flatMap((second) => second.peaks ?? []);
   if (!all.length) return [];
   const highest = (i) => Math.max(0, ...all.slice(i * PEAKS_PER_S, (i + 1) * PEAKS_PER_S));
@@ -91,13 +92,13 @@ function songOf(content) {
   check(classes.every((name) => isText(name, MOST.name)) && new Set([...classes, SILENCE]).size === classes.length + 1);
   const n = Array.isArray(labels) ? labels.length : 0;
   const isMultiLabel = thresholds !== undefined;
-  const areShares = (list) =>
-    Array.isArray(list) && list.length === classes.length && list.every((each) => each >= 0 && each <= 1);
+  const isShare = (value) => typeof value === "number" && value >= 0 && value <= 1;
+  const areShares = (list) => Array.isArray(list) && list.length === classes.length && list.every(isShare);
   check(!isMultiLabel || (areShares(thresholds) && areShares(content.means) && raw.length === 0));
   const mostPlace = (isMultiLabel ? 2 ** classes.length : classes.length) - 1;
   check(n > 0 && n <= MOST.seconds && areWhole(labels, n, -1, mostPlace));
   check(Number.isFinite(duration_s) && duration_s > n - 1 && duration_s < n + 0.25);
-  check(unsure_margin >= 0 && unsure_margin <= 1 && areWhole(shares, n * classes.length, 0, STEPS));
+  check(isShare(unsure_margin) && areWhole(shares, n * classes.length, 0, STEPS));
   check(Array.isArray(raw) && [0, n].includes(raw.length) && Array.isArray(peaks) && [0, n].includes(peaks.length));
   check(areWhole(peaks, peaks.length, 0, STEPS));
   check(raw.every((each) => areWhole(each, 2, -1, STEPS) && each[0] < classes.length && each[1] >= 0));
@@ -120,17 +121,7 @@ function songOf(content) {
   const means = rounded && isMultiLabel ? content.means : rounded;
   const overall = Object.fromEntries(classes.map((name, c) => [name, means ? means[c] : 1 / classes.length]));
   const dominant = means ? classes[means.indexOf(Math.max(...means))] : SILENCE;
-  const meanIn = (run, shareOf) => {
-    const inside = seconds.slice(run.start_s, Math.ceil(run.end_s));
-    return { ...run, confidence: inside.reduce((sum, second) => sum + shareOf(second), 0) / inside.length };
-  };
-  const runsWith = (name) =>
-    runsOf(seconds, ({ label }) => (hasLabel(label, name) ? name : "")).filter((run) => run.label);
-  const runs = isMultiLabel
-    ? [...classes, SILENCE]
-        .flatMap((name) => runsWith(name).map((run) => meanIn(run, (second) => second.probabilities[name] ?? 0)))
-        .sort((a, b) => a.start_s - b.start_s)
-    : runsOf(seconds, (second) => second.label).map((run) => meanIn(run, (second) => second.confidence));
+  const runs = stretchesOf(seconds, classes, isMultiLabel);
   const byName = isMultiLabel && { thresholds: Object.fromEntries(classes.map((name, c) => [name, thresholds[c]])) };
   const summary = { title, model, duration_s, unsure_margin, ...byName, classes, overall, dominant, runs };
   const song = new Song({ name: "", result: { model, classes, seconds, summary } });

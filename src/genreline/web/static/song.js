@@ -13,7 +13,7 @@ const PROBE_MS = 2000;
  */
 export class Song {
   constructor({ file = null, url = null, name, result = null, soundUrl = null }) {
-    Object.assign(this, { file, url, result, soundUrl, title: name.replace(/\.[^.]*$/, "") });
+    Object.assign(this, { file, url, result, soundUrl, title: url ? name : name.replace(/\.[^.]*$/, "") });
     this.state = result ? "done" : "waiting"; // then "running", and "done" or "failed"
     this.error = null;
     this.share = 0; // of it that has been recognized
@@ -64,8 +64,10 @@ export class Song {
   }
 
   _take(event, data) {
-    if (event === "start") this.result = { ...data, seconds: [], summary: null };
-    else if (event === "second") this._add(data);
+    if (event === "start") {
+      this.result = { ...data, seconds: [], summary: null };
+      if (this.url) this.title = data.title || this.title;
+    } else if (event === "second") this._add(data);
     else {
       this.result.summary = data;
       Object.assign(this, { state: "done", share: 1, durationS: data.duration_s });

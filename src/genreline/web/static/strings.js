@@ -93,6 +93,8 @@ const STRINGS = {
     brokenMicrophone: (name) => `The microphone cannot be used (${name}); close other programs that use it.`,
     recording: "Recording. It is recognized as it comes, and as a whole when you press Stop.",
     recordingTitle: "Recording",
+    recordingFull: (minutes) => `The recording has ended by itself, after ${minutes} minutes.`,
+    tooManySongs: (most) => `The list holds ${most} songs; reload the page to begin another.`,
     level: "level",
     timeline: WORDS,
   },
@@ -186,6 +188,8 @@ const STRINGS = {
     brokenMicrophone: (name) => `Το μικρόφωνο δεν είναι διαθέσιμο (${name})· κλείστε άλλα προγράμματα που το χρησιμοποιούν.`,
     recording: "Ηχογράφηση. Αναγνωρίζεται καθώς έρχεται, και ολόκληρη όταν πατήσετε Τέλος.",
     recordingTitle: "Ηχογράφηση",
+    recordingFull: (minutes) => `Η ηχογράφηση τελείωσε μόνη της, μετά από ${minutes} λεπτά.`,
+    tooManySongs: (most) => `Η λίστα χωρά ${most} τραγούδια· φορτώστε ξανά τη σελίδα για να αρχίσετε άλλη.`,
     level: "στάθμη",
     timeline: {
       timeline: "γραμμή χρόνου ειδών",

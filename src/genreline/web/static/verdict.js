@@ -31,7 +31,8 @@ export function verdictOf(summary) {
 /** What the verdict means, in a sentence; or "". */
 export function noteOf(summary) {
   if (summary.thresholds) return "";
-  return text.notes[ranked(summary).isUnsure ? "unsure" : summary.dominant] ?? "";
+  const key = ranked(summary).isUnsure ? "unsure" : summary.dominant;
+  return Object.hasOwn(text.notes, key) ? text.notes[key] : "";
 }
 
 /** Fill a list with each class's look, name and mean probability. */

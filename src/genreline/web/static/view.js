@@ -60,7 +60,7 @@ export class SongView {
     this.song = song;
     byId("song").hidden = false;
     document.body.classList.add("has-song");
-    this._setTitle(song.title);
+    if (!song.isRecording) this.showLevel(null);
     byId("unplayable").hidden = true;
     byId("play").disabled = !song.file;
     this.playback.load(song.file && URL.createObjectURL(song.file));
@@ -95,6 +95,7 @@ export class SongView {
   restart() {
     const { result, state, durationS } = this.song;
     const { cursorS } = this.timeline;
+    this._setTitle(this.song.title);
     this.timeline.setClasses(result?.classes ?? []);
     if (this.song.peaks) this.timeline.setPeaks(this.song.peaks);
     this._setDuration(durationS);

@@ -51,9 +51,9 @@ function crcOf(bytes) {
 }
 
 function uniqueName(name, taken) {
-  const [, stem, suffix] = name.replace(/[/\\:]/g, "_").match(/^(.*?)(\.[^.]*)?$/s);
+  const [, stem, suffix] = name.replace(/[/\\:*?"<>|]/g, "_").match(/^(.*?)(\.[^.]*)?$/s); // of no system's names
   let unique = `${stem}${suffix ?? ""}`;
-  for (let i = 2; taken.has(unique); i++) unique = `${stem} (${i})${suffix ?? ""}`;
-  taken.add(unique);
+  for (let i = 2; taken.has(unique.toLowerCase()); i++) unique = `${stem} (${i})${suffix ?? ""}`;
+  taken.add(unique.toLowerCase()); // some disks ignore case
   return unique;
 }
