@@ -50,7 +50,7 @@ _STATES_DURATION = (*_WITH_DURATION, "flac", "caf", "w64")
 _ABSURD = 1e9  # beyond it a sample is no sound, and its power overflows
 _MOST_FRAMES = 2**48  # libsndfile declares 2**63 - 1 where a flac from a pipe declares nothing, and then cannot read it
 _ARRAY = "<array>"  # what messages call samples that come from no file
-_UNKNOWN_SIZES = {0, 0xFFFFFFFF, 0x7FFFFFFF}  # what an aiff or au written to a pipe declares
+_UNKNOWN_SIZES = {0, 0xFFFFFFFF, 0x7FFFFFFF}  # what an aiff, au or avi written to a pipe declares
 _TIMED = ("mp4", "matroska", "asf", "mpegts", "mpeg", "flv")  # FFmpeg's formats whose time stamps are the file's own
 _FAILS = (av.FFmpegError, ValueError, OverflowError)  # what PyAV raises for damaged files
 _MOST_PLANES = 7  # with eight or more, PyAV reads beyond the last one and crashes
@@ -608,7 +608,7 @@ def _frames(
         reading.declared_s = container.duration / av.time_base
         if "matroska" in kind and reading.declared_s > start_s:
             reading.declared_s -= max(0.0, start_s)  # Matroska's duration counts from 0, whenever the sound begins
-    elif kind in _WITH_FRAMES and stream.frames and stream.time_base:
+    elif kind in _WITH_FRAMES and stream.frames not in _UNKNOWN_SIZES and stream.time_base:
         reading.declared_s = float(stream.frames * stream.time_base)
     silence_s, offset_s = 0.0, start_s
     unpacked, unpacked_from = None, None
