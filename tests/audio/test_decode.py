@@ -154,9 +154,10 @@ def test_a_truncated_file_is_an_error(kind, tmp_path):
             decode(data[: int(len(data) * share)])
 
 
-def test_an_8svx_without_its_end_is_truncated():
+@pytest.mark.parametrize("kind", ["SVX", "VOC", "AVR", "MPC2K", "MAT4"])
+def test_older_formats_without_their_end_are_truncated(kind):
     buffer = io.BytesIO()
-    soundfile.write(buffer, STEREO[:, 0], RATE_HZ, format="SVX", subtype="PCM_16")
+    soundfile.write(buffer, STEREO[:, 0], RATE_HZ, format=kind, subtype="PCM_16")
     assert len(decode(buffer.getvalue())) == SECONDS * 8000
     with pytest.raises(TruncatedError):
         decode(buffer.getvalue()[:-100_000])

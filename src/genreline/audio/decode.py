@@ -41,6 +41,8 @@ CHUNK = 65536  # frames that a decoder hands over at a time, or some fewer
 
 _UNRECOGNISED = 1  # libsndfile's code for a file of none of its formats
 _DECLARED = re.compile(r"(?:data|SSND|Data Size|BODY)\s*: (\d+) \(should be (\d+)\)")  # in libsndfile's log of a file
+_DECLARED_FRAMES = re.compile(r"^  Frames +: (\d+)", re.MULTILINE)
+_SEEMS_CUT = re.compile(r"^(?:\*\*\* File s|S)eems to be (?:a )?truncated", re.MULTILINE)
 _BY_MPG123 = re.compile(rb"mpg123|^(Note|Warning|Info): |^\s*$")  # lines that it prints
 _CONTAINERS = "mov,matroska,asf,aac,mp3,ogg,flac,wav,w64,aiff,au,caf,avi,flv,mpegts,mpeg,amr,ac3,eac3,ape,wv,tta"
 _ONLY_SOUND = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"}
@@ -415,13 +417,13 @@ class _Quiet:
 
 
 def _declares_more(sound: soundfile.SoundFile) -> bool:
-    """Whether the end of an aiff, au or 8svx is missing: libsndfile reads the rest without an error."""
-    declared = _DECLARED.search(sound.extra_info)
-    return bool(
-        declared
-        and int(declared[1]) not in _UNKNOWN_SIZES
-        and int(declared[1]) - int(declared[2]) > _CUT_S * sound.samplerate * sound.channels
-    )
+    """Whether the end of an aiff, au, 8svx, voc or avr is missing: libsndfile reads the rest without an error."""
+    if declared := _DECLARED.search(sound.extra_info):
+        n_missing = int(declared[1]) - int(declared[2])
+        return int(declared[1]) not in _UNKNOWN_SIZES and n_missing > _CUT_S * sound.samplerate * sound.channels
+    frames = _DECLARED_FRAMES.search(sound.extra_info)
+    n_missing = int(frames[1]) - sound.frames if frames else 0
+    return n_missing > _CUT_S * sound.samplerate or bool(_SEEMS_CUT.search(sound.extra_info))
 
 
 def _by_soundfile(
