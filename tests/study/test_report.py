@@ -378,7 +378,7 @@ def test_a_damaged_record_is_one_line(tmp_path, content, problem):
 
 def test_runs_that_did_not_complete_are_rows_that_say_so(tmp_path):
     results = seeds("a", A) + seeds("b", B[:2]) + seeds("c", B)
-    results[5][2].update(status="diverged", best_epoch=1, history=[
+    results[5][2].update(status="diverged", best_epoch=0, history=[
         {"train_loss": None, "val_loss": None, "val_f1_macro": 0.1, "val_accuracy": 0.2, "lr": 0.1, "seconds": 1.0}
     ])  # fmt: skip
     for result in results[6:]:

@@ -73,7 +73,8 @@ class RunRecord(_Record):
         ):
             raise ValueError("config: is not the configuration of a run")
         if self.status != "failed":
-            if not self.history or not (self.status != "completed") <= self.best_epoch <= len(self.history):
+            first = 1 if self.status == "completed" else 0  # a run may diverge at once
+            if not self.history or not first <= self.best_epoch <= len(self.history):
                 raise ValueError(f"best_epoch: {self.best_epoch} is not one of {len(self.history)} epochs")
             n = len(self.classes)
             matrices = [test.confusion_matrix for test in self.test.values()]
