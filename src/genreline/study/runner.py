@@ -167,9 +167,8 @@ def run_job(job: StudyRun) -> None:
         if _lasts(twin):
             write_text(job.path, twin.read_text(encoding="utf-8"))
             return
-    import sklearn.metrics  # noqa: F401 - which takes a second that is not the training's
-
     torch.set_num_threads(1)
+    _warm_up()
     result: dict[str, Any] = {
         "seed": job.config.seed,
         "device": job.device,
@@ -206,6 +205,13 @@ def run_job(job: StudyRun) -> None:
     except Exception as error:
         result |= {"status": "failed", "reason": reason_of(error)}
     write_text(job.path, json_text(result))
+
+
+def _warm_up() -> None:
+    """Do what a process does once, and which takes seconds that are not the training's: imports."""
+    import sklearn.metrics  # noqa: F401
+
+    torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)  # of which the first imports torch's compiler
 
 
 def reason_of(error: Exception) -> str:
