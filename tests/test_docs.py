@@ -158,8 +158,10 @@ def test_the_figures_of_several_labels_are_results():
         ("activations", "LogSigmoid", "0.511"),
         ("activations", "Hardtanh", "0.286"),
         ("activations", "Tanh", "0.145"),
-        ("regularisation", "dropout-0.5", "0.522"),
-        ("regularisation", "none", "0.627"),
+        ("batch-size", "64", "0.562"),
+        ("batch-size", "128", "0.458"),
+        ("batch-size", "4", "0.604"),
+        ("batch-size", "16", "0.627"),
     ],
 )
 def test_the_figures_at_full_length_are_results(name, variant, figure):
