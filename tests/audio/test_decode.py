@@ -145,7 +145,7 @@ def test_memory_does_not_grow_with_the_duration(tmp_path):
 
 @pytest.mark.parametrize(
     "kind",
-    ["wav", "flac", "mp3", "ogg", "opus", "aiff", "au", "w64", "caf", "mp4", "aac", "mka", "webm", "wma", "flv", "avi"],
+    ["wav", "flac", "mp3", "ogg", "opus", "aiff", "au", "w64", "caf", "mp4", "aac", "mka", "webm", "wma", "flv"],
 )
 def test_a_truncated_file_is_an_error(kind, tmp_path):
     data = encode(kind, tmp_path=tmp_path)
@@ -154,7 +154,7 @@ def test_a_truncated_file_is_an_error(kind, tmp_path):
             decode(data[: int(len(data) * share)])
 
 
-@pytest.mark.parametrize("kind", ["SVX", "VOC", "AVR", "MPC2K", "MAT4"])
+@pytest.mark.parametrize("kind", ["SVX", "AVR", "MPC2K"])
 def test_older_formats_without_their_end_are_truncated(kind):
     buffer = io.BytesIO()
     soundfile.write(buffer, STEREO[:, 0], RATE_HZ, format=kind, subtype="PCM_16")
@@ -184,6 +184,25 @@ def test_a_hole_in_an_ogg_is_silence(kind, is_between_pages):
     assert loud[:15].all()
     assert loud[-15:-1].all()
     assert 5 <= (~loud).sum() <= 25
+
+
+def test_an_ogg_flac_that_begins_later_begins_at_once():
+    """As a capture of a stream does: FFmpeg takes its first page for the start of time, and then sees a jump."""
+    buffer = io.BytesIO()
+    rate_hz, n = 8000, 8000 * 30
+    tone = 0.3 * np.sin(2 * np.pi * 440 / rate_hz * np.arange(n))
+    with soundfile.SoundFile(buffer, "w", rate_hz, 1, "PCM_16", format="FLAC") as file:
+        file.write(tone)
+    with av.open(io.BytesIO(buffer.getvalue())) as source, av.open(made := io.BytesIO(), "w", format="ogg") as out:
+        stream = out.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.dts is not None:
+                packet.pts = packet.dts = packet.pts + int(100 / packet.time_base)
+                packet.stream = stream
+                out.mux(packet)
+    waveform = decode(made.getvalue())
+    assert len(waveform) / 8000 == pytest.approx(30, abs=1)
+    assert np.abs(waveform[: 29 * 8000].reshape(-1, 800)).max(axis=1).min() > 0.1
 
 
 def test_oggs_one_after_another_have_clocks_of_their_own():

@@ -76,7 +76,7 @@ def test_the_state_of_another_run_and_a_damaged_one_are_refused(mfccs, tmp_path)
     whole = path.read_bytes()
     for damaged in (whole[:100], whole[:-1], b"", safetensors.torch.save({"0": torch.ones(1)}, {"state": "[1, {}]"})):
         path.write_bytes(damaged)
-        with pytest.raises(CheckpointError, match="leave --resume out"):
+        with pytest.raises(CheckpointError, match="start anew with --force"):
             fit(config, mfccs, state_file=path)
 
 
@@ -92,7 +92,7 @@ def test_a_killed_process_goes_on_to_the_same_model(course, mfccs, tmp_path):
     assert not (tmp_path / "killed" / "model.json").exists()
     again = subprocess.run(command, capture_output=True, text=True)
     assert again.returncode == 2
-    assert "holds an interrupted run; go on with --resume, or start anew with --force" in again.stderr
+    assert "holds an interrupted run (with no --folds); go on with --resume, or start anew with --force" in again.stderr
     subprocess.run([*command, "--resume"], check=True, capture_output=True)
     whole, resumed = fit(load_config(overrides=settings), mfccs), load_model(tmp_path / "killed")
     weights = resumed.network.state_dict()

@@ -409,12 +409,15 @@ def test_more_connections_than_there_may_be_are_turned_away(strict, eventually):
 
 def test_one_address_cannot_take_all_connections(start_service, eventually):
     service = start_service(workers=1, connections=20, connections_per_client=4)
+    ask = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     idle = [service.connect("127.0.0.5") for _ in range(30)]
     try:
-        for connection in idle[4:]:
+        for connection in idle[6:]:
             assert until_closed(connection) == b""
+        idle[5].sendall(ask)
+        assert until_closed(idle[5]).startswith(b"HTTP/1.1 503 ")
         with service.connect("127.0.0.9") as connection:
-            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            connection.sendall(ask)
             assert until_closed(connection).startswith(b"HTTP/1.1 200 ")
         behind_a_proxy = [service.connect() for _ in range(10)]  # which 127.0.0.1 is trusted to be
         assert httpx.get(f"{service.url}/healthz").status_code == 200

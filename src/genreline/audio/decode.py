@@ -39,20 +39,18 @@ RATES_HZ = range(1000, 768_001)
 CHANNELS = range(1, 65)
 CHUNK = 65536  # frames that a decoder hands over at a time, or some fewer
 
-_UNRECOGNISED = 1  # libsndfile's code for a file of none of its formats
+_UNRECOGNISED = (1, 149)  # libsndfile's codes for a file of none of its formats; the second, where a file "._" is near
 _DECLARED = re.compile(r"(?:data|SSND|Data Size|BODY)\s*: (\d+) \(should be (\d+)\)")  # in libsndfile's log of a file
 _DECLARED_FRAMES = re.compile(r"^  Frames +: (\d+)", re.MULTILINE)
-_SEEMS_CUT = re.compile(r"^(?:\*\*\* File s|S)eems to be (?:a )?truncated", re.MULTILINE)
 _BY_MPG123 = re.compile(rb"mpg123|^(Note|Warning|Info): |^\s*$")  # lines that it prints
 _CONTAINERS = "mov,matroska,asf,aac,mp3,ogg,flac,wav,w64,aiff,au,caf,avi,flv,mpegts,mpeg,amr,ac3,eac3,ape,wv,tta"
 _ONLY_SOUND = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"}
 _WITH_DURATION = ("mp4", "matroska", "asf", "flv", "aiff", "au", "tta")  # others': estimated from size and bit rate
-_WITH_FRAMES = ("avi", "caf")  # their streams state a number of frames
 _STATES_DURATION = (*_WITH_DURATION, "flac", "caf", "w64")
 _ABSURD = 1e9  # beyond it a sample is no sound, and its power overflows
 _MOST_FRAMES = 2**48  # libsndfile declares 2**63 - 1 where a flac from a pipe declares nothing, and then cannot read it
 _ARRAY = "<array>"  # what messages call samples that come from no file
-_UNKNOWN_SIZES = {0, 0xFFFFFFFF, 0x7FFFFFFF}  # what an aiff, au or avi written to a pipe declares
+_UNKNOWN_SIZES = {0, 0xFFFFFFFF, 0x7FFFFFFF}  # what an aiff or au written to a pipe declares
 _TIMED = ("mp4", "matroska", "asf", "mpegts", "mpeg", "flv")  # FFmpeg's formats whose time stamps are the file's own
 _FAILS = (av.FFmpegError, ValueError, OverflowError)  # what PyAV raises for damaged files
 _MOST_PLANES = 7  # with eight or more, PyAV reads beyond the last one and crashes
@@ -321,7 +319,7 @@ def _chunks(file: BinaryIO, name: str) -> Iterator[tuple[int, Waveform]]:
             return
         sound_file = cast(BinaryIO, rewritten(file, samples)) if samples else None
     elif ogg := scan_ogg(file):
-        is_cut, may_be_mp3, reading.has_one_clock = ogg.is_cut, False, not ogg.is_chained
+        is_cut, may_be_mp3, reading.has_one_clock = ogg.is_cut, False, ogg.has_one_clock
         sound_file = nameless if ogg.is_single else None
     elif mp3 := scan_mp3(file):
         sound_file = nameless if mp3.is_as_declared else None
@@ -338,7 +336,7 @@ def _chunks(file: BinaryIO, name: str) -> Iterator[tuple[int, Waveform]]:
                 with quiet:
                     sound = stack.enter_context(soundfile.SoundFile(sound_file))
             except soundfile.LibsndfileError as error:
-                refusal = refusal if error.code == _UNRECOGNISED else error.error_string.rstrip(".")
+                refusal = refusal if error.code in _UNRECOGNISED else error.error_string.rstrip(".")
         if sound and sound.frames <= _MOST_FRAMES:
             is_cut = is_cut or _declares_more(sound)
             yield from _by_soundfile(sound, name, quiet)
@@ -417,13 +415,12 @@ class _Quiet:
 
 
 def _declares_more(sound: soundfile.SoundFile) -> bool:
-    """Whether the end of an aiff, au, 8svx, voc or avr is missing: libsndfile reads the rest without an error."""
+    """Whether the end of an aiff, au, 8svx, avr or mpc is missing: libsndfile reads the rest without an error."""
     if declared := _DECLARED.search(sound.extra_info):
         n_missing = int(declared[1]) - int(declared[2])
         return int(declared[1]) not in _UNKNOWN_SIZES and n_missing > _CUT_S * sound.samplerate * sound.channels
     frames = _DECLARED_FRAMES.search(sound.extra_info)
-    n_missing = int(frames[1]) - sound.frames if frames else 0
-    return n_missing > _CUT_S * sound.samplerate or bool(_SEEMS_CUT.search(sound.extra_info))
+    return frames is not None and int(frames[1]) - sound.frames > _CUT_S * sound.samplerate
 
 
 def _by_soundfile(
@@ -553,8 +550,7 @@ def _loudest(channels: Waveform, current: int | None) -> int:
 class _Reading:
     """What is known of a sound before FFmpeg reads it, and what has been read so far.
 
-    `declared_s` is None where the file declares no duration. An Ogg file `has_one_clock` unless it is several files one
-    after another, or a stream.
+    `declared_s` is None where the file declares no duration. `has_one_clock` is an Ogg file's (`scan.Ogg`).
     """
 
     declared_s: float | None = None
@@ -608,9 +604,9 @@ def _frames(
     is_timed = any(timed in kind for timed in _TIMED) or (kind == "ogg" and reading.has_one_clock)
     if container.duration and any(known in kind for known in _WITH_DURATION):
         reading.declared_s = container.duration / av.time_base
-        if "matroska" in kind and reading.declared_s > start_s:
-            reading.declared_s -= max(0.0, start_s)  # Matroska's duration counts from 0, whenever the sound begins
-    elif kind in _WITH_FRAMES and stream.frames not in _UNKNOWN_SIZES and stream.time_base:
+        if ("matroska" in kind or kind == "flv") and reading.declared_s > start_s:
+            reading.declared_s -= max(0.0, start_s)  # their duration counts from 0, whenever the sound begins
+    elif kind == "caf" and stream.frames and stream.time_base:  # whose stated duration is that of what is there
         reading.declared_s = float(stream.frames * stream.time_base)
     silence_s, offset_s = 0.0, start_s
     unpacked, unpacked_from = None, None

@@ -105,9 +105,10 @@ def is_w64_cut(file: BinaryIO) -> bool:
     """Whether a Sony Wave64 file is shorter than its header declares. Leaves the file at its start."""
     file_size = file.seek(0, 2)
     file.seek(16)
-    declared = int.from_bytes(file.read(8), "little", signed=True)  # -1 if it was written to a pipe
+    declared = int.from_bytes(file.read(8), "little")
     file.seek(0)
-    return declared - file_size > _CUT_S * _LOWEST_BYTES_PER_S
+    is_known = declared < 2**48 and declared not in _UNKNOWN_SIZES
+    return is_known and declared - file_size > _CUT_S * _LOWEST_BYTES_PER_S
 
 
 def find_samples(file: BinaryIO, name: str) -> Samples | None:

@@ -111,12 +111,15 @@ def _declared_frames(frame: bytes) -> int | None:
 
 @dataclass(frozen=True)
 class Ogg:
-    """An Ogg file's pages: whether they are one Vorbis or Opus stream and complete to its end, whether the last page is
-    cut, and whether streams follow one another, each with a clock of its own."""
+    """An Ogg file's pages: whether they are one Vorbis or Opus stream and complete to its end; whether the last page is
+    cut; and whether their time stamps are those of one clock from the first page on.
+
+    Streams that follow one another have a clock each; in FLAC's, FFmpeg takes the first page for the start of time.
+    """
 
     is_single: bool
     is_cut: bool
-    is_chained: bool
+    has_one_clock: bool
 
 
 def scan_ogg(file: BinaryIO) -> Ogg | None:
@@ -129,8 +132,8 @@ def scan_ogg(file: BinaryIO) -> Ogg | None:
 
 def _scan_ogg(file: BinaryIO) -> Ogg | None:
     size = file.seek(0, 2)
-    place, n_begins, is_known, ends = 0, 0, False, False
-    is_whole, is_chained, has_sound = True, False, False
+    place, n_begins, ends = 0, 0, False
+    is_known, is_whole, is_chained, has_sound = True, True, False, False
     numbers: dict[bytes, int] = {}  # of each stream's last page
     while place < size:
         file.seek(place)
@@ -142,12 +145,12 @@ def _scan_ogg(file: BinaryIO) -> Ogg | None:
             place = _next_page(file, place) or size
             continue
         if len(page) < 27 or len(page) < 27 + page[26]:
-            return Ogg(False, True, is_chained)
+            return Ogg(False, True, is_known and not is_chained)
         body, serial, number = 27 + page[26], page[14:18], int.from_bytes(page[18:22], "little")
         if page[5] & 2:
             n_begins += 1
             is_chained |= has_sound
-            is_known = page[body : body + 8] == b"OpusHead" or page[body : body + 7] == b"\x01vorbis"
+            is_known &= page[body : body + 8] == b"OpusHead" or page[body : body + 7] == b"\x01vorbis"
         else:
             has_sound = True
             is_whole &= number == numbers.get(serial, number - 1) + 1
@@ -155,15 +158,15 @@ def _scan_ogg(file: BinaryIO) -> Ogg | None:
         ends = bool(page[5] & 4)
         place += body + sum(page[27:body])
     is_single = is_known and n_begins == 1 and len(numbers) == 1
-    return Ogg(is_single and is_whole and ends, place > size, is_chained)
+    return Ogg(is_single and is_whole and ends, place > size, is_known and not is_chained)
 
 
 def _next_page(file: BinaryIO, place: int) -> int | None:
     """Where the next page begins, from a place on; None if there is none."""
     file.seek(place)
-    data = b""
-    while more := file.read(_CHUNK):
-        data = data[-3:] + more
+    data, n_bytes = b"", 4096
+    while more := file.read(n_bytes):
+        data, n_bytes = data[-3:] + more, min(2 * n_bytes, _CHUNK)
         if (found := data.find(b"OggS")) >= 0:
             return file.tell() - len(data) + found
     return None

@@ -119,22 +119,28 @@ def train(
     if group and not folds:
         raise ConfigError("--group: says what folds share; add --folds K, or leave it out")
     state = out / STATE
-    is_unfinished = bool(state_files(out)) if folds else state.exists()
-    if (out / DESCRIPTION).exists() and not force and not (resume and is_unfinished):
-        raise ConfigError(f"{out}: already holds a model; choose another --out, or overwrite it with --force")
-    if is_unfinished and not (resume or force):
-        raise ConfigError(f"{out}: holds an interrupted run; go on with --resume, or start anew with --force")
+    of_folds, of_one_run = state_files(out), [state] * state.exists()
+    goes_on = resume and (of_folds if folds else of_one_run)
+    if not force and not goes_on:
+        if (out / DESCRIPTION).exists():
+            raise ConfigError(f"{out}: already holds a model; choose another --out, or overwrite it with --force")
+        if of_folds or of_one_run:
+            kind = "--folds" if of_folds else "no --folds"
+            raise ConfigError(
+                f"{out}: holds an interrupted run (with {kind}); go on with --resume, or start anew with --force"
+            )
+    if not goes_on:
+        for path in [*of_folds, *of_one_run]:
+            path.unlink()
     dataset = load_dataset(data, settings.features)
     check_writable(out)
     if folds:
         if logs:
             raise ConfigError("--folds: its runs are not logged; leave --log out")
-        _train_in_folds(settings, dataset, out, folds, group, device, resume, as_json)
+        _train_in_folds(settings, dataset, out, folds, group, device, as_json)
         if graph:
             _add_graph(out)
         return
-    if not resume:
-        state.unlink(missing_ok=True)
     with ExitStack() as stack:
         followers = [csv_log(out)] if Log.csv in (logs or []) else []
         followers += [stack.enter_context(tensorboard_log(out))] if Log.tensorboard in (logs or []) else []
@@ -240,7 +246,6 @@ def _train_in_folds(
     n_folds: int,
     group: Group | None,
     device: str,
-    resume: bool,
     as_json: bool,
 ) -> None:
     """Cross-validate, print a row for each fold, and write the model of all rows."""
@@ -258,9 +263,6 @@ def _train_in_folds(
     pool = pooled(dataset)
     numbers = fold_numbers(pool, n_folds, group.value if group else None, settings.seed)
     n_epochs = 1 if settings.is_frozen else settings.epochs
-    if not resume:
-        for path in state_files(out):
-            path.unlink()
     with progress_bar() as progress:
         task = progress.add_task("training", total=(n_folds + 1) * n_epochs)
 

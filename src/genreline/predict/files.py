@@ -8,7 +8,7 @@ import stat
 import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
@@ -49,11 +49,19 @@ class SongTask:
 
     @contextmanager
     def opened(self, copy: Path | None = None) -> Iterator[Path | BinaryIO]:
-        """What a recognizer takes: the path, or an open file (of a copy, if there is one) that has the song's name."""
+        """What a recognizer takes: the path, or an open file (of a copy, if there is one) that has the song's name.
+
+        Raises:
+            AudioError: it cannot be opened.
+        """
         if not self.url and copy is None:
             yield self.path
             return
-        with open(copy or self.path, "rb") as file:
+        with ExitStack() as stack:
+            try:
+                file = stack.enter_context(open(copy or self.path, "rb"))
+            except OSError as error:
+                raise AudioError(f"{self.name}: cannot be read ({error.strerror}); fetch it again") from error
             cast(io.FileIO, file.raw).name = self.name
             yield file
 

@@ -28,6 +28,7 @@ from genreline.train.config import Config, merge_settings, parse_config, read_se
 from genreline.train.loop import fit, one_thread
 
 RUNS, BEST = "runs", "best.toml"
+_DIVERGED = "no epoch had a finite loss"
 
 
 class Range(BaseModel):
@@ -141,8 +142,9 @@ class _Run:
 
     @property
     def done(self) -> bool:
-        """Whether it has a figure; a run that failed is tried again."""
-        return (self.figures() or {}).get("f1_macro") is not None
+        """Whether it ended by itself; a run that failed is tried again."""
+        figures = self.figures() or {}
+        return figures.get("f1_macro") is not None or figures.get("reason") == _DIVERGED
 
 
 def load_search(path: str | Path) -> SearchFile | None:
@@ -270,7 +272,7 @@ def _run(run: _Run) -> None:
         if done.interruption:
             raise done.interruption
         if not done.best_epoch:
-            raise GenrelineError("no epoch had a finite loss")
+            raise GenrelineError(_DIVERGED)
         best = done.history[done.best_epoch - 1]
         result |= {"best_epoch": done.best_epoch, "f1_macro": best.val_f1_macro, "loss": best.val_loss}
     except Exception as error:

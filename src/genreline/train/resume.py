@@ -72,7 +72,7 @@ class RunState:
                 state = _filled(json.loads(file.metadata()["state"]), file)
             if state["identity"] != self._identity():
                 raise CheckpointError(
-                    f"{path}: is of a run with other settings, data or device; give the same, or leave --resume out"
+                    f"{path}: is of a run with other settings, data or device; give those, or start anew with --force"
                 )
             self.network.load_state_dict(state["network"])
             self.average.network.load_state_dict(state["average"])
@@ -84,7 +84,7 @@ class RunState:
                 generator.set_state(generator_state)
             progress: dict[str, Any] = state["progress"]
         except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
-            raise CheckpointError(f"{path}: cannot be read ({first_line(error)}); leave --resume out") from error
+            raise CheckpointError(f"{path}: cannot be read ({first_line(error)}); start anew with --force") from error
         return progress
 
     def _generators(self) -> Iterator[torch.Generator]:

@@ -14,7 +14,8 @@ class Limits:
             disk; one more is answered with 503.
         per_client: those of one address; one more is answered with 429.
         connections: open at once, whatever they do; one more is answered with 503.
-        connections_per_client: those of one address, unless it is a trusted proxy's; one more is closed.
+        connections_per_client: those of one address, unless it is a trusted proxy's; one more is answered with 503, and
+            half as many more again are closed.
         max_bytes: of a request's body, or of what a URL leads to.
         max_timeline_bytes: of a timeline that is to be rendered (an hour of eight classes takes less than 2 MB).
         fetch_wait_s: seconds that a URL may wait until others have been fetched.
@@ -38,7 +39,7 @@ class Limits:
     admitted: int = 64
     per_client: int = 16
     connections: int = 256
-    connections_per_client: int = 64
+    connections_per_client: int = 128
     max_bytes: int = 100_000_000
     max_timeline_bytes: int = 8_000_000
     max_duration_s: int = 3600

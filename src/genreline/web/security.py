@@ -311,7 +311,7 @@ def careful_protocol(limits: Limits) -> type[H11Protocol]:
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             transport.max_size = _READ_BYTES  # type: ignore[attr-defined]  # asyncio's, by its sockets' transport
-            if len(self.connections) > most_open or self._has_too_many():
+            if len(self.connections) > most_open or self._n_of_client() > 1.5 * limits.connections_per_client:
                 _crowded.warn("more connections than there may be")
                 transport.abort()
                 return
@@ -324,6 +324,7 @@ def careful_protocol(limits: Limits) -> type[H11Protocol]:
         def data_received(self, data: bytes) -> None:
             self._expect_headers()
             is_full = max(len(self.connections), len(self.tasks)) >= limits.connections
+            is_full |= self._n_of_client() > limits.connections_per_client
             self.app = _TURN_AWAY if is_full else self.config.loaded_app
             super().data_received(data)
             if self._is_serving() and self._late:
@@ -364,15 +365,14 @@ def careful_protocol(limits: Limits) -> type[H11Protocol]:
 
             self._stuck = self.loop.call_later(limits.idle_timeout_s, look)
 
-        def _has_too_many(self) -> bool:
-            """Whether this connection is one more than its client may have."""
+        def _n_of_client(self) -> int:
+            """How many connections this one's client has; 0 of a trusted proxy."""
             address = self.client[0] if self.client else ""
             if is_trusted(address, self.config.forwarded_allow_ips):
-                return False
+                return 0
             mine = household(address)
             clients = (getattr(each, "client", None) for each in self.connections)
-            n = sum(household(client[0]) == mine for client in clients if client)
-            return n > limits.connections_per_client
+            return sum(household(client[0]) == mine for client in clients if client)
 
         def _is_serving(self) -> bool:
             cycle: Any = self.cycle

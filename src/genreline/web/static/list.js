@@ -21,9 +21,10 @@ export class SongList {
     saveButton.addEventListener("click", () => this._save(onSaved).catch(onError));
   }
 
-  /** Take more songs, which wait for their turn; those for which there is room. */
+  /** Take more songs, which wait for their turn; returns those for which there is room, as for any recording. */
   take(songs) {
-    const taken = songs.slice(0, MOST_SONGS - this.songs.length);
+    const room = MOST_SONGS - this.songs.length;
+    const taken = songs.filter((song, i) => i < room || song.isRecorded);
     for (const song of taken) {
       this.songs.push(song);
       this._rows.set(song, this._rowOf(song));
@@ -39,7 +40,8 @@ export class SongList {
     for (const song of this.songs) {
       const button = this._rows.get(song).firstElementChild;
       button.setAttribute("aria-current", String(song === shown));
-      button.querySelector(".list-name").textContent = song.title; // which a link has once it is fetched
+      const name = button.children[1];
+      if (name.textContent !== song.title) name.textContent = song.title; // which a link has once it is fetched
       const state = stateOf(song, waiting.indexOf(song) + 1);
       if (button.lastElementChild.textContent === state) continue;
       button.lastElementChild.textContent = state;

@@ -51,7 +51,8 @@ byId("file").addEventListener("change", (event) => {
 
 for (const type of ["dragenter", "dragover", "dragleave", "drop"]) {
   document.addEventListener(type, async (event) => {
-    if (event.target.closest?.("input[type=url]")) return; // which takes text
+    const isFile = event.dataTransfer.types.includes("Files");
+    if (!isFile && event.target.closest?.("input[type=url]")) return; // which takes text
     event.preventDefault();
     document.body.classList.toggle("dropping", type === "dragenter" || type === "dragover");
     if (type !== "drop") return;
@@ -75,8 +76,7 @@ recordWith(byId("record"), {
     recording.live.send(samples);
     if (recording.song === view.song) view.showLevel(level, second);
   },
-  onFile: (file) => endRecording(file),
-  onFull: (minutes) => showError(new Problem(text.recordingFull(minutes))),
+  onFile: (file, minutes) => endRecording(file, minutes),
   onProblem: (sentence) => showError(new Problem(sentence)),
 });
 
@@ -156,7 +156,7 @@ async function recognize(song) {
 
 /** Show a recording, and have it recognized as it is made. */
 function startRecording(rateHz) {
-  const song = Object.assign(new Song({ name: text.recordingTitle }), { isRecording: true });
+  const song = Object.assign(new Song({ name: text.recordingTitle }), { isRecording: true, isRecorded: true });
   view.playback.audio.pause();
   song.before = view.song;
   show(song);
@@ -175,7 +175,8 @@ function startRecording(rateHz) {
   recording = { song, live };
 }
 
-async function endRecording(file) {
+/** Show the whole recording, of so many minutes if it ended by itself. */
+async function endRecording(file, minutes) {
   const { song, live } = recording;
   Object.assign(song, { file, isRecording: false });
   view.showLevel(null);
@@ -188,8 +189,9 @@ async function endRecording(file) {
     if (view.song === song) choose(song);
   } catch {
     song.state = "waiting";
-    start([song]);
+    await start([song]);
   }
+  if (minutes) showError(new Problem(text.recordingFull(minutes)));
 }
 
 /** Show a song of the list. */

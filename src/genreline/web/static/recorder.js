@@ -9,10 +9,10 @@ const PROBLEMS = { NotFoundError: "noMicrophone", NotAllowedError: "deniedMicrop
  * A button that records while it is pressed in.
  *
  * `onStart(rate_hz)`; then, about ten times a second, `onSamples(samples, level, second)`: Int16Array, mono; how loud they
- * are from 0 to 1; and when they end. At last `onFile(file)`, the whole recording; and `onFull(minutes)` if it ended by
- * itself, after so many. `onProblem` gets a sentence.
+ * are from 0 to 1; and when they end. At last `onFile(file, minutes)`, the whole recording, with its minutes if it ended by
+ * itself, after so many, or else 0. `onProblem` gets a sentence.
  */
-export function recordWith(button, { onStart, onSamples, onFile, onFull, onProblem }) {
+export function recordWith(button, { onStart, onSamples, onFile, onProblem }) {
   let recording = null;
   let asking = false; // for the microphone, which a second click must not do
   if (!navigator.mediaDevices || !window.MediaRecorder) {
@@ -50,6 +50,7 @@ export function recordWith(button, { onStart, onSamples, onFile, onFull, onProbl
   /** A recorder of the stream, started; the context goes with it. */
   function record(stream, context) {
     const pieces = [];
+    let minutes = 0;
     const mine = new MediaRecorder(stream);
     mine.addEventListener("dataavailable", (event) => pieces.push(event.data));
     mine.addEventListener("stop", () => {
@@ -58,12 +59,12 @@ export function recordWith(button, { onStart, onSamples, onFile, onFull, onProbl
       context.close();
       recording = null;
       showPressed(false);
-      onFile(new File(pieces, `recording.${mine.mimeType.includes("mp4") ? "mp4" : "webm"}`, { type: mine.mimeType }));
+      onFile(new File(pieces, `recording.${mine.mimeType.includes("mp4") ? "mp4" : "webm"}`, { type: mine.mimeType }), minutes);
     });
     mine.start();
     const forgotten = setTimeout(() => {
+      minutes = MOST_MINUTES;
       mine.stop();
-      onFull(MOST_MINUTES);
     }, 60_000 * MOST_MINUTES);
     return mine;
   }
