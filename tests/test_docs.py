@@ -131,6 +131,15 @@ def test_the_ablations_figures_are_results():
     assert min(higher) > found["all"]
 
 
+def test_music_against_what_is_not_is_results():
+    left_out = [json.loads(line) for line in (ROOT / "results" / "not_music.jsonl").read_text().splitlines()]
+    first, second = (f"{line['auroc']['all']['seconds']:.3f}" for line in left_out)
+    at_home = json.loads((ROOT / "results/shipped/genres8-resnet-calibration.json").read_text())["sets"]["test"]
+    page = " ".join(PAGES["models.md"].split())
+    assert f"at {at_home['auroc_music']:.3f} on the test set" in page
+    assert f"from music at {first} and {second} (one run each" in page
+
+
 @pytest.mark.parametrize("method", ["svm", "frozen", "fine-tuned", "resnet", "assignment-cnn", "assignment-fnn"])
 def test_the_figures_of_small_sets_are_results(method):
     runs = [json.loads(line) for line in (RESULTS / "small_sets.jsonl").read_text().splitlines()]
