@@ -97,6 +97,15 @@ def test_what_failed_or_is_damaged_is_tried_again_and_other_data_are_read_again(
     assert changed == run_search(search, course, tmp_path / "elsewhere")
 
 
+def test_a_trial_that_diverged_is_done(course, tmp_path):
+    search = written(tmp_path, "settings.epochs = 1\n[search]\nspace.optimizer.lr = [0.05, 1e38]\n")
+    trials = run_search(search, course, tmp_path / "out")
+    assert (trials[1].f1_macro, trials[1].reason) == (None, "no epoch had a finite loss")
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "mine" / "runs").iterdir()}
+    assert run_search(search, course, tmp_path / "out") == trials
+    assert kept == {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "mine" / "runs").iterdir()}
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [

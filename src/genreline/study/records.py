@@ -80,7 +80,7 @@ class RunRecord(_Record):
             matrices = [test.confusion_matrix for test in self.test.values()]
             is_square = all(len(matrix) == n and all(len(row) == n for row in matrix) for matrix in matrices)
             if set(self.test) != {"best", "last"} or not n or not is_square:
-                raise ValueError(f"test: has not two matrices of {len(self.classes)} classes")
+                raise ValueError(f"test: has not two matrices of {n} classes")
         return self
 
 

@@ -28,7 +28,6 @@ from genreline.train.config import Config, merge_settings, parse_config, read_se
 from genreline.train.loop import fit, one_thread
 
 RUNS, BEST = "runs", "best.toml"
-_DIVERGED = "no epoch had a finite loss"
 
 
 class Range(BaseModel):
@@ -144,7 +143,7 @@ class _Run:
     def done(self) -> bool:
         """Whether it ended by itself; a run that failed is tried again."""
         figures = self.figures() or {}
-        return figures.get("f1_macro") is not None or figures.get("reason") == _DIVERGED
+        return figures.get("f1_macro") is not None or figures.get("status") == "diverged"
 
 
 def load_search(path: str | Path) -> SearchFile | None:
@@ -271,10 +270,11 @@ def _run(run: _Run) -> None:
             done = fit(run.config, dataset_of(run.root, run.config.features, run.data_digest), run.device)
         if done.interruption:
             raise done.interruption
-        if not done.best_epoch:
-            raise GenrelineError(_DIVERGED)
-        best = done.history[done.best_epoch - 1]
-        result |= {"best_epoch": done.best_epoch, "f1_macro": best.val_f1_macro, "loss": best.val_loss}
+        if done.best_epoch:
+            best = done.history[done.best_epoch - 1]
+            result |= {"best_epoch": done.best_epoch, "f1_macro": best.val_f1_macro, "loss": best.val_loss}
+        else:
+            result |= {"f1_macro": None, "status": "diverged", "reason": "no epoch had a finite loss"}
     except Exception as error:
         result |= {"f1_macro": None, "reason": reason_of(error)}
     write_text(run.path, json_text(result))

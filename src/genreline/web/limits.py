@@ -15,7 +15,7 @@ class Limits:
         per_client: those of one address; one more is answered with 429.
         connections: open at once, whatever they do; one more is answered with 503.
         connections_per_client: those of one address, unless it is a trusted proxy's; one more is answered with 503, and
-            half as many more again are closed.
+            beyond half as many again they are closed.
         max_bytes: of a request's body, or of what a URL leads to.
         max_timeline_bytes: of a timeline that is to be rendered (an hour of eight classes takes less than 2 MB).
         fetch_wait_s: seconds that a URL may wait until others have been fetched.

@@ -48,7 +48,7 @@ def serve(
         log.warning("a decoder's memory is bounded on Linux only; do not offer this service to the public")
     config = uvicorn.Config(
         create_app(limits, allow_urls, root_path, [host, *host_names], folders),
-        loop="asyncio",  # whose transports read as much at a time as they are told
+        loop="asyncio",  # security.py sets how much its transports read at a time
         http=careful_protocol(limits),
         ws=careful_socket(limits),
         ws_max_size=_MOST_MESSAGE_BYTES,

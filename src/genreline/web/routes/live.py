@@ -69,7 +69,6 @@ class _Recording:
         self._rows: list[list[float] | None] = []  # as workers send them; None is silence
         self._before: list[float] | None = None
         self._total = Job({"kind": "live"})
-        self._n_messages = 0
 
     async def recognize(self) -> None:
         """Recognize the sound until its end, which a text message announces. Raises Problem."""
@@ -88,14 +87,14 @@ class _Recording:
     async def _take_all(self) -> bool:
         """Take all messages, and recognize whole seconds; whether there was no more than is allowed."""
         loop = asyncio.get_running_loop()
-        start_s, waited_s = loop.time(), 0.0
+        start_s, waited_s, n_messages = loop.time(), 0.0, 0
         n_left = self._limits.max_duration_s * RATE_HZ
         while True:
             begin_s = loop.time()
             pcm = await self._message()
             waited_s += loop.time() - begin_s
-            self._n_messages += 1
-            if self._n_messages > _MOST_MESSAGES_A_S * (5 + loop.time() - start_s):
+            n_messages += 1
+            if n_messages > _MOST_MESSAGES_A_S * (5 + loop.time() - start_s):
                 most = f"{_MOST_MESSAGES_A_S} messages a second"
                 raise Problem(422, f"the sound comes in more than {most}; send larger ones")
             await asyncio.sleep(0)  # where the next message is there already, nobody else would have a turn
